@@ -1,0 +1,1 @@
+"""Model folders: saving, strict loading, and (later) foreign layouts."""

@@ -1,0 +1,42 @@
+"""Loading a model the way users ask for it: by folder, or the bundled one."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from unclip.checkpoints.store import load_system
+from unclip.errors import RequestError
+from unclip.system import System
+
+Device = Literal["auto", "cpu", "cuda"]
+BUNDLED = Path(__file__).parent.parent / "bundled" / "model"
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is a GPU where there is one. Raises RequestError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise RequestError(f"device {name!r} is not available: use auto or cpu") from None
+    return device
+
+
+def load(
+    path: str | Path | None = None, *, stages: Collection[str] | None = None, device: str = "auto"
+) -> System:
+    """Load a model folder, or the bundled model if `path` is None.
+
+    `stages` names those to read beside CLIP ("prior", "decoder", "upsampler256", "upsampler1024"); None reads all.
+    Raises CheckpointError for a folder that is no whole model, RequestError for a device that is not there.
+    """
+    target = choose_device(device)
+    system = load_system(BUNDLED if path is None else Path(path), stages)
+    networks = [system.clip, *(s.network for s in (system.prior, system.decoder, *system.upsamplers) if s)]
+    for network in networks:
+        network.to(target)
+    return system

@@ -1,0 +1,113 @@
+"""Model folders: `system.json` and one subfolder per component."""
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
+from unclip.checkpoints.tensors import load_strictly, read_tensors, to_int8, write_tensors
+from unclip.diffusion.process import Process
+from unclip.errors import CheckpointError
+from unclip.models.clip import Clip, ClipConfig
+from unclip.models.decoder import Decoder, DecoderConfig
+from unclip.models.prior import Prior, PriorConfig
+from unclip.models.upsampler import Upsampler, UpsamplerConfig
+from unclip.system import Card, Stage, StageConfig, System
+from unclip.text.tokenizer import Tokenizer
+
+FORMAT = 1
+
+NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
+    "clip": (ClipConfig, Clip),
+    "prior": (PriorConfig, Prior),
+    "decoder": (DecoderConfig, Decoder),
+    "upsampler256": (UpsamplerConfig, Upsampler),
+    "upsampler1024": (UpsamplerConfig, Upsampler),
+}
+UPSAMPLERS = ("upsampler256", "upsampler1024")
+
+
+@dataclass(frozen=True)
+class SystemFile:
+    """The contents of `system.json`."""
+
+    format: int
+    kind: str
+    card: Card
+    stages: dict[str, StageConfig]
+
+
+def build(component: str, config: Any) -> nn.Module:
+    """Make an untrained network of a component from its config."""
+    return NETWORKS[component][1](config)
+
+
+def save_component(folder: Path, network: nn.Module, int8: bool = False) -> None:
+    """Write `config.json` and `model.safetensors` of one network."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", config_to_json(network.config))
+    weights = network.state_dict()
+    write_tensors(folder / "model.safetensors", to_int8(weights) if int8 else weights)
+
+
+def load_component(folder: Path, component: str) -> nn.Module:
+    """Read one network, strictly, in evaluation mode. Raises CheckpointError."""
+    config = config_from_json(NETWORKS[component][0], read_json(folder / "config.json"), str(folder / "config.json"))
+    with torch.device("meta"):
+        network = build(component, config)
+    load_strictly(network, read_tensors(folder / "model.safetensors"), str(folder))
+    return network.eval().requires_grad_(False)
+
+
+def save_system(folder: Path, system: System, int8: bool = False) -> None:
+    """Write a model folder; with `int8`, large weights take one byte each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stages = _stages(system)
+    write_json(folder / "system.json", asdict(SystemFile(FORMAT, "unclip", system.card, _stage_configs(stages))))
+    system.tokenizer.save(folder / "tokenizer")
+    save_component(folder / "clip", system.clip, int8)
+    for name, stage in stages.items():
+        save_component(folder / name, stage.network, int8)
+
+
+def _stages(system: System) -> dict[str, Stage[Any]]:
+    stages: dict[str, Stage[Any] | None] = {"prior": system.prior, "decoder": system.decoder}
+    for upsampler in system.upsamplers:
+        stages[f"upsampler{upsampler.network.config.image_size}"] = upsampler
+    return {name: stage for name, stage in stages.items() if stage is not None}
+
+
+def _stage_configs(stages: dict[str, Stage[Any]]) -> dict[str, StageConfig]:
+    return {name: StageConfig(stage.process.config, stage.defaults) for name, stage in stages.items()}
+
+
+def read_system_file(folder: Path) -> SystemFile:
+    """Read `system.json`. Raises CheckpointError if the folder is no model of this format."""
+    if not folder.is_dir():
+        raise CheckpointError(f"no model folder at {folder}")
+    path = folder / "system.json"
+    file = config_from_json(SystemFile, read_json(path), str(path))
+    if file.kind != "unclip" or file.format != FORMAT:
+        raise CheckpointError(f"{path}: format {file.kind} {file.format}, this version reads unclip {FORMAT}")
+    return file
+
+
+def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
+    """Read a model folder, or only the named stages beside tokenizer and CLIP. Raises CheckpointError."""
+    file = read_system_file(folder)
+
+    def stage(name: str) -> Stage[Any] | None:
+        if name not in file.stages or (stages is not None and name not in stages):
+            return None
+        config = file.stages[name]
+        return Stage(load_component(folder / name, name), Process(config.process), config.defaults)
+
+    clip = load_component(folder / "clip", "clip")
+    assert isinstance(clip, Clip)
+    upsamplers = tuple(upsampler for name in UPSAMPLERS if (upsampler := stage(name)) is not None)
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    return System(file.card, tokenizer, clip, stage("prior"), stage("decoder"), upsamplers)

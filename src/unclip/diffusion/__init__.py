@@ -1,0 +1,1 @@
+"""The diffusion process: schedules, conversions, losses, samplers, guides and the driver. It knows no network."""

@@ -1,0 +1,96 @@
+"""Samplers: each asks for predictions, is answered, and returns the clean sample.
+
+A sampler is one plain generator over a schedule: it yields `Query(x_t, t)`, is sent a `Prediction`, and walks
+through `schedule.timesteps`. It knows neither network nor guidance nor batch.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+
+from unclip.diffusion.process import Prediction
+from unclip.diffusion.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question to the guide: what is x_t, at timestep `t`, a noised version of?"""
+
+    x_t: Tensor
+    t: int
+
+
+Sampling = Generator[Query, Prediction, Tensor]
+Noise = Callable[[], Tensor]  # draws standard normal noise of the sample's shape
+Sampler = Callable[[Schedule, Tensor, Noise], Sampling]
+
+
+def _steps(schedule: Schedule) -> Iterator[tuple[int, int]]:
+    """Pairs of a timestep and the one that follows it; -1 is the clean sample."""
+    return pairwise([*schedule.timesteps, -1])
+
+
+def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
+    """Draw each step from the posterior, with the predicted variance if there is one.
+
+    Source: Ho et al. 2020, algorithm 2; steps between respaced timesteps and their learned variance as in
+    Nichol & Dhariwal 2021, section 4.
+    """
+    for t, t_next in _steps(schedule):
+        prediction = yield Query(x_t, t)
+        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        alpha = now / then
+        beta = 1 - alpha
+        mean = (
+            math.sqrt(then) * beta / (1 - now) * prediction.x0 + math.sqrt(alpha) * (1 - then) / (1 - now) * x_t
+        )
+        if t_next < 0:
+            return mean
+        log_low, log_high = math.log(beta * (1 - then) / (1 - now)), math.log(beta)
+        if prediction.variance_mix is None:
+            x_t = mean + math.exp(0.5 * log_low) * noise()
+        else:
+            log_variance = log_low + (log_high - log_low) * prediction.variance_mix
+            x_t = mean + (0.5 * log_variance).exp() * noise()
+    return x_t
+
+
+def ddim(schedule: Schedule, x_t: Tensor, noise: Noise, eta: float = 0.0) -> Sampling:
+    """Step along the predicted noise; `eta` in [0, 1] sets how much of it is drawn anew (1: as much as DDPM).
+
+    Source: Song et al. 2021, equations 12 and 16.
+    """
+    for t, t_next in _steps(schedule):
+        prediction = yield Query(x_t, t)
+        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        sigma = eta * math.sqrt((1 - then) / (1 - now) * (1 - now / then))
+        x_t = math.sqrt(then) * prediction.x0 + math.sqrt(1 - then - sigma**2) * prediction.eps
+        if sigma > 0:
+            x_t = x_t + sigma * noise()
+    return x_t
+
+
+def dpm_solver_pp(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
+    """Second-order multistep solver of the diffusion ODE in x0, the first and last step of first order.
+
+    Source: Lu et al. 2022b, DPM-Solver++(2M), algorithm 2.
+    """
+    del noise
+    previous_x0: Tensor | None = None
+    previous_h = math.inf
+    for t, t_next in _steps(schedule):
+        prediction = yield Query(x_t, t)
+        h = (schedule.log_snr(t_next) - schedule.log_snr(t)) / 2  # step in lambda = ln(alpha / sigma)
+        x0 = prediction.x0
+        if previous_x0 is not None and t_next >= 0:
+            x0 = x0 + (h / previous_h / 2) * (x0 - previous_x0)
+        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        x_t = math.sqrt((1 - then) / (1 - now)) * x_t - math.sqrt(then) * math.expm1(-h) * x0
+        previous_x0, previous_h = prediction.x0, h
+    return x_t
+
+
+SAMPLERS: dict[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm++": dpm_solver_pp}

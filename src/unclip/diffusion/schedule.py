@@ -1,0 +1,67 @@
+"""Noise schedules: how much of the picture is left at every timestep."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+
+from unclip.errors import RequestError
+
+Table = Float64[np.ndarray, " T"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Frozen tables over the training timesteps (0 = least noise), and the timesteps that sampling visits."""
+
+    betas: Table
+    alphas_cumprod: Table
+    timesteps: tuple[int, ...]  # in the order visited, normally falling
+
+    def alpha_bar(self, t: int) -> float:
+        """Return the share of signal variance left at `t`; 1 at t = -1, the clean picture."""
+        return 1.0 if t < 0 else float(self.alphas_cumprod[t])
+
+    def log_snr(self, t: int) -> float:
+        """Return ln(alpha_bar / (1 - alpha_bar)); infinite at t = -1."""
+        alpha_bar = self.alpha_bar(t)
+        return math.inf if alpha_bar == 1.0 else math.log(alpha_bar / (1 - alpha_bar))
+
+
+def from_betas(betas: Table) -> Schedule:
+    """Make a schedule that visits every timestep."""
+    return Schedule(betas, np.cumprod(1 - betas), tuple(reversed(range(len(betas)))))
+
+
+def cosine(num_train_steps: int = 1000) -> Schedule:
+    """alpha_bar(s) = cos^2(((s + 0.008) / 1.008) pi / 2), each beta at most 0.999.
+
+    Source: Nichol & Dhariwal 2021, equation 17.
+    """
+    edges = np.arange(num_train_steps + 1, dtype=np.float64) / num_train_steps
+    alpha_bar = np.cos((edges + 0.008) / 1.008 * np.pi / 2) ** 2
+    return from_betas(np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999))
+
+
+def linear(num_train_steps: int = 1000) -> Schedule:
+    """Betas that rise evenly from 1e-4 to 0.02 over 1,000 steps, steeper over fewer. Source: Ho et al. 2020."""
+    scale = 1000 / num_train_steps
+    return from_betas(np.linspace(1e-4 * scale, min(0.02 * scale, 0.999), num_train_steps, dtype=np.float64))
+
+
+SCHEDULES: dict[str, Callable[[int], Schedule]] = {"cosine": cosine, "linear": linear}
+
+
+def respace(schedule: Schedule, num_steps: int) -> Schedule:
+    """Visit `num_steps` timesteps spread evenly from the noisiest to 0.
+
+    Raises RequestError unless 1 <= num_steps <= the number of training steps; one step visits the noisiest alone.
+    Source: Karlo's spacing.
+    """
+    last = len(schedule.betas) - 1
+    if not 1 <= num_steps <= last + 1:
+        raise RequestError(f"steps must be between 1 and {last + 1}, not {num_steps}")
+    visited = [last] if num_steps == 1 else [round(i * last / (num_steps - 1)) for i in range(num_steps)]
+    return replace(schedule, timesteps=tuple(reversed(visited)))

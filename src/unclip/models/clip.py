@@ -1,0 +1,117 @@
+"""CLIP: a picture and its caption, each encoded as a vector in one space."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unclip.nn.transformer import Activation, Transformer
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Shape of both towers."""
+
+    embed_dim: int
+    image_size: int  # pixels a side; pictures of other sizes are resized to it
+    patch_size: int
+    image_width: int
+    image_depth: int
+    image_heads: int
+    vocab_size: int
+    context_length: int  # tokens of a caption, start and end included
+    text_width: int
+    text_depth: int
+    text_heads: int
+    activation: Activation = "gelu"
+    normalize: bool = True  # embeddings leave with unit length (Karlo's do not)
+
+
+class ImageTower(nn.Module):
+    """Vision transformer; the class token's state, projected, is the embedding. Source: Radford et al. 2021."""
+
+    def __init__(self, config: ClipConfig):
+        super().__init__()
+        self.image_size = config.image_size
+        width, patches = config.image_width, (config.image_size // config.patch_size) ** 2
+        self.patches = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size, bias=False)
+        self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.positions = nn.Parameter(torch.randn(patches + 1, width) * width**-0.5)
+        self.norm_in = nn.LayerNorm(width)
+        self.transformer = Transformer(width, config.image_depth, config.image_heads, activation=config.activation)
+        self.norm_out = nn.LayerNorm(width)
+        self.project = nn.Linear(width, config.embed_dim, bias=False)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Embed square pictures in [-1, 1]."""
+        if images.shape[-1] != self.image_size:
+            size = (self.image_size, self.image_size)
+            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)
+        x = rearrange(self.patches(images), "b d h w -> b (h w) d")
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)
+        x = self.transformer(self.norm_in(x + self.positions))
+        return self.project(self.norm_out(x[:, 0]))
+
+
+class TextTower(nn.Module):
+    """Causal transformer; the state of the end token, projected, is the embedding. Source: Radford et al. 2021."""
+
+    def __init__(self, config: ClipConfig):
+        super().__init__()
+        width = config.text_width
+        self.tokens = nn.Embedding(config.vocab_size, width)
+        self.positions = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
+        self.transformer = Transformer(
+            width, config.text_depth, config.text_heads, causal=True, activation=config.activation
+        )
+        self.norm_out = nn.LayerNorm(width)
+        self.project = nn.Linear(width, config.embed_dim, bias=False)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+
+    def forward(
+        self, tokens: Int[Tensor, "b n"], ends: Int[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b n w"]]:
+        """Return the embedding, read at position `ends`, and the state of every token."""
+        x = self.tokens(tokens) + self.positions[: tokens.shape[1]]
+        encodings = self.norm_out(self.transformer(x))
+        rows = torch.arange(len(tokens), device=tokens.device)
+        return self.project(encodings[rows, ends]), encodings
+
+
+class Clip(nn.Module):
+    """The two towers and the temperature they are trained with."""
+
+    def __init__(self, config: ClipConfig):
+        super().__init__()
+        self.config = config
+        self.image = ImageTower(config)
+        self.text = TextTower(config)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def encode_image(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Return the image embedding of square pictures in [-1, 1]."""
+        return self._normalized(self.image(images))
+
+    def encode_text(
+        self, tokens: Int[Tensor, "b n"], mask: Tensor
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b n w"]]:
+        """Return the text embedding, and the state of every token, for captions that end where `mask` (b n) does."""
+        embed, encodings = self.text(tokens, mask.sum(dim=1) - 1)
+        return self._normalized(embed), encodings
+
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], tokens: Int[Tensor, "b n"], mask: Tensor
+    ) -> Float[Tensor, "b b"]:
+        """Return the scaled similarity of every picture (rows) with every caption (columns)."""
+        text_embed, _ = self.encode_text(tokens, mask)
+        image_embed = self.encode_image(images)
+        similarity = F.normalize(image_embed, dim=-1) @ F.normalize(text_embed, dim=-1).T
+        # Radford et al. 2021 cap the scale at 100 for stability.
+        return similarity * self.logit_scale.exp().clamp(max=100)
+
+    def _normalized(self, embed: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        return F.normalize(embed, dim=-1) if self.config.normalize else embed

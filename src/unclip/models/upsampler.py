@@ -1,0 +1,40 @@
+"""The upsamplers: from a picture to the same picture with four times the side."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from unclip.models.unet import UNet, UNetConfig
+
+
+@dataclass(frozen=True)
+class UpsamplerConfig:
+    """Shape of an upsampler from `low_size` to `image_size` pixels a side."""
+
+    low_size: int
+    image_size: int
+    unet: UNetConfig  # takes 6 channels: the noised picture and the resized low_res
+
+
+class Upsampler(nn.Module):
+    """A convolutional U-Net that sees the low-resolution picture resized beside the noised one.
+
+    Without attention, so that it learns from crops and runs on whole pictures. Source: Ramesh et al. 2022,
+    section 2.1; the concatenated bicubic resize as in Karlo.
+    """
+
+    def __init__(self, config: UpsamplerConfig):
+        super().__init__()
+        self.config = config
+        self.unet = UNet(config.unet)
+
+    def forward(
+        self, x_t: Float[Tensor, "b 3 h w"], t: Shaped[Tensor, " b"], low_res: Float[Tensor, "b 3 h_low w_low"]
+    ) -> Float[Tensor, "b c_out h w"]:
+        """Predict from a noised picture and its low-resolution version, both in [-1, 1]."""
+        size = (x_t.shape[-2], x_t.shape[-1])
+        resized = F.interpolate(low_res, size, mode="bicubic", antialias=True, align_corners=False)
+        return self.unet(torch.cat([x_t, resized], dim=1), t)

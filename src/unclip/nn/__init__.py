@@ -1,0 +1,1 @@
+"""Building blocks without configs: attention, transformer, residual block, timestep embedding."""

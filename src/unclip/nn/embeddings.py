@@ -1,0 +1,34 @@
+"""Sinusoidal embedding of the timestep."""
+
+import math
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+
+def timestep_embedding(t: Shaped[Tensor, " b"], dim: int) -> Float[Tensor, "b {dim}"]:
+    """Return [cos(t f_k), sin(t f_k)] with f_k = 10000^(-k / (dim / 2)).
+
+    `t` counts training timesteps (0 = least noise); `dim` is even. Source: Ho et al. 2020, with the cosines
+    first as in Karlo.
+    """
+    half = dim // 2
+    frequencies = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device, dtype=torch.float32))
+    angles = t.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimestepEmbedding(nn.Module):
+    """Two-layer network over the sinusoids of the timestep."""
+
+    def __init__(self, frequencies: int, width: int):
+        super().__init__()
+        self.frequencies = frequencies
+        self.linear_1 = nn.Linear(frequencies, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, t: Shaped[Tensor, " b"]) -> Float[Tensor, "b d"]:
+        """Embed timesteps, one per row."""
+        sinusoids = timestep_embedding(t, self.frequencies).to(self.linear_1.weight.dtype)
+        return self.linear_2(nn.functional.silu(self.linear_1(sinusoids)))

@@ -1,0 +1,1 @@
+"""Network meets process to make pictures: stages, and one file per generation task."""

@@ -1,0 +1,112 @@
+"""The stages of every task: text encoding, prior, decoder, upsampler, each ready to be driven."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from unclip.diffusion.driver import Denoising
+from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free, conditional
+from unclip.diffusion.noise import seeded_noise
+from unclip.diffusion.samplers import SAMPLERS, Noise
+from unclip.diffusion.schedule import respace
+from unclip.errors import RequestError
+from unclip.models.clip import Clip
+from unclip.models.decoder import Decoder
+from unclip.models.prior import Prior
+from unclip.models.upsampler import Upsampler
+from unclip.system import SamplingDefaults, Stage
+from unclip.text.tokenizer import Tokenizer
+
+
+@torch.no_grad()
+def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Conditions:
+    """Return text_embed, text_encodings and text_mask of captions; "" is the absent caption."""
+    tokens = tokenizer(captions)
+    device = clip.logit_scale.device
+    mask = tokens.mask.to(device)
+    embed, encodings = clip.encode_text(tokens.tokens.to(device), mask)
+    return {"text_embed": embed, "text_encodings": encodings, "text_mask": mask}
+
+
+def settings(stage: Stage[Any], **asked: str | float | None) -> SamplingDefaults:
+    """Return the stage's defaults with what the request asks for (None: the default) in their place.
+
+    Raises RequestError for an unknown sampler.
+    """
+    chosen = replace(stage.defaults, **{name: value for name, value in asked.items() if value is not None})
+    if chosen.sampler not in SAMPLERS:
+        raise RequestError(f"sampler {chosen.sampler!r} is not one of {', '.join(SAMPLERS)}")
+    return chosen
+
+
+def _denoising(
+    name: str, stage: Stage[Any], chosen: SamplingDefaults, noise: Noise, guide: Guide
+) -> Denoising:
+    schedule = respace(stage.process.schedule, chosen.num_steps)
+    sampling = SAMPLERS[chosen.sampler](schedule, noise(), noise)
+    return Denoising(name, chosen.num_steps, stage.network, sampling, clamp(stage.process, guide))
+
+
+def prior(
+    stage: Stage[Prior],
+    chosen: SamplingDefaults,
+    text: Conditions,
+    empty: Conditions,
+    seeds: Sequence[int],
+    candidates: int,
+) -> Denoising:
+    """Draw `candidates` whitened image embeddings for each seed; they come out side by side."""
+    device = text["text_embed"].device
+    draw = seeded_noise(seeds, "prior", (candidates, stage.network.config.embed_dim), device)
+    rows = {name: repeat(tensor, "b ... -> (b k) ...", k=candidates) for name, tensor in text.items()}
+    without = {name: repeat(tensor, "b ... -> (b k) ...", k=candidates) for name, tensor in empty.items()}
+    guide = classifier_free(stage.process, rows, without, chosen.guidance_scale)
+    return _denoising("prior", stage, chosen, lambda: rearrange(draw(), "b k d -> (b k) d"), guide)
+
+
+def nearest_to_text(
+    stage: Stage[Prior], sample: Float[Tensor, "bk d"], text_embed: Float[Tensor, "b d"]
+) -> Float[Tensor, "b d"]:
+    """Of each seed's candidates keep the one whose embedding has the largest product with the text's.
+
+    Source: Ramesh et al. 2022, section 2.2.
+    """
+    embeds = rearrange(stage.network.unwhiten(sample), "(b k) d -> b k d", b=len(text_embed))
+    best = (embeds * text_embed[:, None]).sum(dim=-1).argmax(dim=1)
+    return embeds[torch.arange(len(best), device=best.device), best]
+
+
+def decoder(
+    stage: Stage[Decoder],
+    chosen: SamplingDefaults,
+    image_embed: Float[Tensor, "b d"],
+    text: Conditions,
+    empty: Conditions,
+    seeds: Sequence[int],
+) -> Denoising:
+    """Draw the smallest picture, guided away from neither embedding nor caption."""
+    size = stage.network.config.image_size
+    noise = seeded_noise(seeds, "decoder", (3, size, size), image_embed.device)
+    present = torch.ones(len(image_embed), dtype=torch.bool, device=image_embed.device)
+    given = {"image_embed": image_embed, "image_mask": present, **text}
+    without = {"image_embed": image_embed, "image_mask": ~present, **empty}
+    guide = classifier_free(stage.process, given, without, chosen.guidance_scale)
+    return _denoising("decoder", stage, chosen, noise, guide)
+
+
+def upsampler(
+    stage: Stage[Upsampler],
+    chosen: SamplingDefaults,
+    low_res: Float[Tensor, "b 3 h w"],
+    seeds: Sequence[int],
+) -> Denoising:
+    """Draw the picture at four times the side of `low_res`."""
+    size = stage.network.config.image_size
+    noise = seeded_noise(seeds, f"upsampler{size}", (3, size, size), low_res.device)
+    guide = conditional(stage.process, {"low_res": low_res})
+    return _denoising(f"upsampler{size}", stage, chosen, noise, guide)

@@ -1,0 +1,66 @@
+"""From a sentence to pictures."""
+
+from dataclasses import dataclass
+
+from unclip.diffusion.driver import Plan
+from unclip.errors import RequestError
+from unclip.pipelines import stages
+from unclip.system import System
+from unclip.text.prompts import check_prompt
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class TextToImage:
+    """One request; None leaves a setting to the model."""
+
+    prompt: str
+    n: int = 1
+    seed: int = 0  # picture k is drawn from seed + k
+    size: int = 256  # pixels a side
+    steps: int | None = None  # of the decoder
+    guidance_scale: float | None = None  # of the decoder; 1: off
+    prior_guidance_scale: float | None = None
+    sampler: str | None = None  # of the decoder: a key of diffusion.samplers.SAMPLERS
+    candidates: int = 2  # image embeddings drawn by the prior, of which the one nearest the text is kept
+
+
+def checked(system: System, request: TextToImage) -> TextToImage:
+    """Return the request as it will be run. Raises RequestError for what cannot be."""
+    for name in ("n", "candidates"):
+        if getattr(request, name) < 1:
+            raise RequestError(f"{name} must be at least 1, not {getattr(request, name)}")
+    if not 0 <= request.seed <= LARGEST_SEED - request.n:
+        raise RequestError(f"seed must be between 0 and {LARGEST_SEED - request.n}, not {request.seed}")
+    for name in ("guidance_scale", "prior_guidance_scale"):
+        if (scale := getattr(request, name)) is not None and not 0 <= scale <= 100:
+            raise RequestError(f"{name} must be between 0 and 100, not {scale}")
+    system.check_size(request.size)
+    check_prompt(request.prompt, system.tokenizer)
+    return request
+
+
+def text_to_image(system: System, request: TextToImage) -> Plan:
+    """Plan the pictures of a request: prior, decoder, then upsamplers until the size is reached.
+
+    Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
+    Source: Ramesh et al. 2022, section 2.
+    """
+    checked(system, request)
+    assert system.prior and system.decoder
+    prior_settings = stages.settings(system.prior, guidance_scale=request.prior_guidance_scale)
+    decoder_settings = stages.settings(
+        system.decoder, num_steps=request.steps, guidance_scale=request.guidance_scale, sampler=request.sampler
+    )
+    seeds = [request.seed + k for k in range(request.n)]
+    text = stages.encode_text(system.clip, system.tokenizer, [request.prompt] * request.n)
+    empty = stages.encode_text(system.clip, system.tokenizer, [""] * request.n)
+
+    sample = yield stages.prior(system.prior, prior_settings, text, empty, seeds, request.candidates)
+    image_embed = stages.nearest_to_text(system.prior, sample, text["text_embed"])
+    images = yield stages.decoder(system.decoder, decoder_settings, image_embed, text, empty, seeds)
+    for upsampler in system.upsamplers:
+        if upsampler.network.config.image_size <= request.size:
+            images = yield stages.upsampler(upsampler, stages.settings(upsampler), images, seeds)
+    return images.clamp(-1, 1)

@@ -1,0 +1,85 @@
+"""The system: everything a picture needs, in one frozen bundle."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from torch import device, nn
+
+from unclip.diffusion.process import Process, ProcessConfig
+from unclip.errors import RequestError
+from unclip.models.clip import Clip
+from unclip.models.decoder import Decoder
+from unclip.models.prior import Prior
+from unclip.models.upsampler import Upsampler
+from unclip.text.tokenizer import Tokenizer
+
+N = TypeVar("N", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """How a stage is sampled unless the request says otherwise."""
+
+    sampler: str  # a key of diffusion.samplers.SAMPLERS
+    num_steps: int
+    guidance_scale: float = 1.0  # 1: off
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What one diffusion stage is, beside its network."""
+
+    process: ProcessConfig
+    defaults: SamplingDefaults
+
+
+@dataclass(frozen=True)
+class Stage(Generic[N]):
+    """A network, the process it was trained on, and how it is sampled by default."""
+
+    network: N
+    process: Process
+    defaults: SamplingDefaults
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model says of itself."""
+
+    name: str
+    licence: str
+    training_data: tuple[str, ...]
+    words: tuple[str, ...]  # every word of its training captions
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class System:
+    """Tokenizer, CLIP, prior, decoder and upsamplers, with their processes.
+
+    Stages that were not loaded are None, or absent from `upsamplers` (which go from small to large).
+    """
+
+    card: Card
+    tokenizer: Tokenizer
+    clip: Clip
+    prior: Stage[Prior] | None
+    decoder: Stage[Decoder] | None
+    upsamplers: tuple[Stage[Upsampler], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides, in pixels, of the pictures it makes, rising."""
+        base = (self.decoder.network.config.image_size,) if self.decoder else ()
+        return base + tuple(stage.network.config.image_size for stage in self.upsamplers)
+
+    @property
+    def device(self) -> device:
+        """Where its networks are."""
+        return self.clip.logit_scale.device
+
+    def check_size(self, size: int) -> int:
+        """Return `size`. Raises RequestError unless this system makes pictures of that side."""
+        if size not in self.sizes:
+            raise RequestError(f"size {size} is not one of {', '.join(map(str, self.sizes))}")
+        return size

@@ -1,0 +1,1 @@
+"""Network meets process to learn: tasks, optimizers, averages, checkpoints and the loop."""

@@ -1,0 +1,136 @@
+"""Beginning or resuming a run: from a component's name and a folder to a trainer."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unclip.checkpoints.configs import write_json
+from unclip.checkpoints.store import build, save_component
+from unclip.data.example import Pictures
+from unclip.diffusion.process import Process
+from unclip.errors import RequestError
+from unclip.models.clip import ClipConfig
+from unclip.presets import SystemConfig
+from unclip.system import StageConfig
+from unclip.text.prompts import word_list
+from unclip.text.tokenizer import Tokenizer
+from unclip.training.config import TrainConfig
+from unclip.training.loop import Trainer
+from unclip.training.runs import RunConfig, load_clip, load_part, write_run_config
+from unclip.training.tasks import ClipTask, DecoderTask, PriorTask, Task, TextConditions, UpsamplerTask
+
+CAPTIONS = 20_000  # read to train a tokenizer and to list the words
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained, on what, and where it goes."""
+
+    component: str  # a key of checkpoints.store.NETWORKS
+    run: Path
+    pictures: Pictures
+    data: str  # what the pictures are, for people to read
+    system: SystemConfig
+    train: TrainConfig
+    clip: Path | None = None  # a run of CLIP or a model folder; prior and decoder need one
+    source: Path | None = None  # a run or model folder to start the weights from
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 0  # processes that draw pictures; 0: the training process draws
+    compiled: bool = False  # run the network through torch.compile
+
+
+def begin(order: Order, **trainer: Any) -> Trainer:
+    """Return the trainer of an order; a run that was begun before goes on. `trainer` are further fields of Trainer.
+
+    Raises CheckpointError if the run was begun otherwise, RequestError if the order lacks a CLIP.
+    """
+    conditions = _conditions(order)
+    network = _network(order, conditions)
+    stage = order.system.stages.get(order.component)
+    config = RunConfig(order.component, order.train, network.config, stage, order.data)
+    write_run_config(order.run, config)
+    if conditions is not None:
+        _keep_conditions(order, conditions)
+    task = _task(order, stage, conditions)
+    return Trainer(
+        task, network, order.pictures, order.train, order.run, order.device, order.workers, order.compiled, **trainer
+    )
+
+
+def _conditions(order: Order) -> TextConditions | Tokenizer | None:
+    """Return the frozen CLIP of a prior or decoder, the tokenizer of a CLIP, or nothing for an upsampler."""
+    if order.component.startswith("upsampler"):
+        return None
+    if order.component == "clip":
+        return _tokenizer(order)
+    source = order.run if (order.run / "clip").is_dir() else order.clip or order.source
+    if source is None:
+        raise RequestError(f"the {order.component} stands on a CLIP: name a run of it or a model with --clip")
+    clip, tokenizer = load_clip(source, print)
+    return TextConditions(clip.to(order.device), tokenizer)
+
+
+def _tokenizer(order: Order) -> Tokenizer:
+    for folder in (order.run, order.source):
+        if folder is not None and (folder / "tokenizer").is_dir():
+            return Tokenizer.load(folder / "tokenizer")
+    shape = order.system.clip
+    return Tokenizer.train(_captions(order.pictures), shape.vocab_size, shape.context_length)
+
+
+def _captions(pictures: Pictures) -> Iterator[str]:
+    return (pictures.caption(index) for index in range(CAPTIONS))
+
+
+def _network(order: Order, conditions: TextConditions | Tokenizer | None) -> nn.Module:
+    if order.source is not None:
+        return load_part(order.source, order.component, print).requires_grad_(True)
+    shape: Any = getattr(order.system, order.component)
+    if isinstance(conditions, Tokenizer):  # few captions may give fewer tokens than asked for
+        shape = dataclasses.replace(shape, vocab_size=conditions.vocab_size)
+    elif conditions is not None:
+        shape = _fitted(shape, conditions.clip.config)
+    torch.manual_seed(order.train.seed)
+    return build(order.component, shape)
+
+
+def _fitted(shape: Any, clip: ClipConfig) -> Any:
+    """Return a prior's or decoder's config with the widths of the CLIP it stands on."""
+    names = {field.name for field in dataclasses.fields(shape)}
+    widths = {
+        "embed_dim": clip.embed_dim,
+        "text_width": clip.text_width,
+        "context_length": clip.context_length,
+    }
+    return dataclasses.replace(shape, **{name: width for name, width in widths.items() if name in names})
+
+
+def _keep_conditions(order: Order, conditions: TextConditions | Tokenizer) -> None:
+    """Put tokenizer, word list and the frozen CLIP into the run, so that it stands on its own."""
+    run = order.run
+    if (run / "words.json").exists():
+        return
+    if isinstance(conditions, Tokenizer):
+        conditions.save(run / "tokenizer")
+    else:
+        conditions.tokenizer.save(run / "tokenizer")
+        save_component(run / "clip", conditions.clip)
+    # Written last: it says that the rest is there.
+    write_json(run / "words.json", list(word_list(_captions(order.pictures))))
+
+
+def _task(order: Order, stage: StageConfig | None, conditions: TextConditions | Tokenizer | None) -> Task:
+    if isinstance(conditions, Tokenizer):
+        return ClipTask(conditions)
+    assert stage is not None
+    process, gamma = Process(stage.process), order.train.min_snr_gamma
+    if conditions is None:
+        return UpsamplerTask(process, getattr(order.system, order.component).image_size, gamma)
+    if order.component == "prior":
+        return PriorTask(conditions, process)
+    return DecoderTask(conditions, process, gamma)

@@ -1,0 +1,46 @@
+"""What a training run is told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How one network is trained. Progress counts images; a step is one change of the weights."""
+
+    images: int  # how many to train on in all; sets the end of the learning-rate schedule
+    batch_size: int  # images per step
+    learning_rate: float  # of AdamW
+    image_size: int  # pixels a side of what the network is shown (of crops, for upsamplers)
+    seed: int = 0
+    micro_batches: int = 1  # parts a batch is run in, to save memory
+    muon_learning_rate: float | None = None  # of Muon, which takes the hidden weights; None: AdamW takes all
+    weight_decay: float = 0.01
+    beta2: float = 0.99
+    warmup_images: int = 20_000
+    decay_share: float = 0.2  # last part of the run, in which the rate falls to 0
+    clip_norm: float = 1.0
+    ema: tuple[float, ...] = (0.05, 0.10)  # relative widths of the power-function averages
+    min_snr_gamma: float | None = None  # see Process.loss
+    precision: Precision = "float32"  # of the forward pass; weights are always float32
+    checkpointing: bool = False  # recompute activations in the backward pass
+    log_steps: int = 20  # steps between two lines of metrics; checkpoints fall on these
+    checkpoint_minutes: float = 5.0
+    sheet_minutes: float = 10.0
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return -(-self.images // self.batch_size)
+
+    def rate(self, step: int) -> float:
+        """Return the factor on the learning rate at `step` (0 is the first): warm-up, constant, linear decay to 0.
+
+        Before the decay begins it does not depend on `images`, so a run may be prolonged until then.
+        """
+        seen = (step + 1) * self.batch_size
+        warmup = min(1.0, seen / self.warmup_images) if self.warmup_images else 1.0
+        decay = self.decay_share * self.images
+        return warmup * (min(1.0, max(0.0, self.images - step * self.batch_size) / decay) if decay else 1.0)

@@ -1,0 +1,210 @@
+"""The training loop: resumable to the bit, reporting as it goes."""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unclip.data.example import Example, Pictures
+from unclip.diffusion.noise import derived_seed, generator
+from unclip.errors import DataError
+from unclip.images import grid, to_pil
+from unclip.training.batches import Batch, Steps, batches
+from unclip.training.config import TrainConfig
+from unclip.training.ema import PowerEma
+from unclip.training.optim import build_optimizers, optimizer_tensors, restore_optimizers, set_rate
+from unclip.training.state import Log, load_checkpoint, newest_checkpoint, save_checkpoint
+from unclip.training.tasks import Task
+
+PREPARE_BATCH = 1024
+SHEET_BATCH = 12
+PROBE_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is reported at every line of the log."""
+
+    step: int
+    images: int
+    loss: float
+    images_per_second: float
+    seconds_left: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of a task by index; workers get a copy."""
+
+    task: Task
+    pictures: Pictures
+    size: int
+
+    def __call__(self, index: int) -> Example:
+        """Draw one example."""
+        return self.task.draw(self.pictures, index, self.size)
+
+
+@dataclass
+class State:
+    """Everything that changes in training."""
+
+    network: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    averages: dict[str, PowerEma]
+    step: int = 0
+
+    @classmethod
+    def fresh(cls, network: nn.Module, config: TrainConfig) -> "State":
+        """Return the state before the first step."""
+        averages = {f"ema-{width:.3f}": PowerEma(network, width) for width in config.ema}
+        return cls(network, build_optimizers(network, config), averages)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take over a checkpoint's weights, averages and optimizer state."""
+        files = load_checkpoint(checkpoint)
+        self.step = int(checkpoint.name.removeprefix("step-"))
+        self.network.load_state_dict(files["weights"])
+        for name, average in self.averages.items():
+            for key, tensor in files[name].items():
+                average.tensors[key].copy_(tensor)
+        restore_optimizers(self.network, self.optimizers, files["optimizer"])
+
+    def save(self, run: Path) -> None:
+        """Write a checkpoint."""
+        files = {
+            "weights": self.network.state_dict(),
+            "optimizer": optimizer_tensors(self.network, self.optimizers),
+            **{name: average.tensors for name, average in self.averages.items()},
+        }
+        save_checkpoint(run, self.step, files)
+
+
+@dataclass
+class Trainer:
+    """One run of one task; `run` names its folder, which holds config, metrics, sheets and checkpoints."""
+
+    task: Task
+    network: nn.Module
+    pictures: Pictures
+    config: TrainConfig
+    run: Path
+    device: torch.device
+    workers: int = 0
+    compiled: bool = False
+    should_stop: Callable[[], bool] = lambda: False
+    warn: Callable[[str], None] = print
+    _forward: nn.Module = field(init=False)
+
+    def train(self) -> Generator[Progress, None, None]:
+        """Train to the end of the run, or until `should_stop`, from the newest valid checkpoint.
+
+        Yields at every line of the log. What is computed is a function of config and step alone; the clock
+        decides only when to save, to draw a sheet, and to stop. Raises DataError if the disk is full.
+        """
+        config, draw = self.config, Examples(self.task, self.pictures, self.config.image_size)
+        state = self._start(draw)
+        log, timing = (Log(self.run / f"{name}.jsonl", state.step) for name in ("metrics", "timing"))
+        feed = batches(draw, config.batch_size, range(state.step, config.steps), self.workers)
+        started = saved = drawn = time.monotonic()
+        first_step, losses = state.step, list[Tensor]()
+        for batch in feed:
+            losses.append(self._step(state, batch))
+            if state.step % config.log_steps and state.step < config.steps:
+                continue
+            metrics = self._metrics(state, batch, losses)
+            losses.clear()
+            self._record(log, state.step, metrics)
+            now = time.monotonic()
+            rate = (state.step - first_step) * config.batch_size / (now - started)
+            self._record(timing, state.step, {"seconds": now - started, "images_per_second": rate})
+            left = (config.steps - state.step) * config.batch_size / rate
+            yield Progress(state.step, state.step * config.batch_size, metrics["loss"], rate, left, metrics)
+            done = state.step >= config.steps or self.should_stop()
+            if done or now - drawn > 60 * config.sheet_minutes:
+                self._sheet(state, draw)
+                drawn = now
+            if done or now - saved > 60 * config.checkpoint_minutes:
+                state.save(self.run)
+                saved = time.monotonic()
+            if done:
+                return
+
+    def _start(self, draw: Examples) -> State:
+        self.network.to(self.device).train()
+        if self.device.type == "cuda":
+            self.network.to(memory_format=torch.channels_last)
+        self._forward = torch.compile(self.network) if self.compiled else self.network  # pyright: ignore[reportAttributeAccessIssue]
+        checkpoint = newest_checkpoint(self.run, self.warn)
+        if checkpoint is None:
+            self.task.prepare(self.network, Steps(draw, PREPARE_BATCH)[0])
+        state = State.fresh(self.network, self.config)
+        if checkpoint is not None:
+            state.restore(checkpoint)
+        return state
+
+    def _generator(self, *key: object) -> torch.Generator:
+        return generator(self.device, self.config.seed, *key)
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
+    def _step(self, state: State, batch: Batch) -> Tensor:
+        """Change the weights once; return the loss."""
+        parts = self.config.micro_batches
+        total = torch.zeros((), device=self.device)
+        for i in range(parts):
+            torch.manual_seed(derived_seed(self.config.seed, state.step, i, "dropout"))
+            with self._autocast():
+                loss = self.task.loss(self._forward, batch.part(i, parts), self._generator(state.step, i)) / parts
+            loss.backward()
+            total += loss.detach()
+        nn.utils.clip_grad_norm_(state.network.parameters(), self.config.clip_norm)
+        set_rate(state.optimizers, self.config.rate(state.step))
+        for optimizer in state.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        for average in state.averages.values():
+            average.update(state.network, state.step)
+        return total
+
+    @torch.no_grad()
+    def _metrics(self, state: State, batch: Batch, losses: list[Tensor]) -> dict[str, float]:
+        loss = torch.stack(losses).mean().item()
+        if not math.isfinite(loss):
+            raise DataError(f"the loss is {loss} at step {state.step}: lower the learning rate and resume")
+        batch = Batch(batch.images[:PROBE_BATCH], batch.captions[:PROBE_BATCH])
+        with self._autocast():
+            measured = self.task.probe(state.network, batch, self._generator(state.step, "probe"))
+        rate = self.config.rate(state.step - 1)
+        return {"images": state.step * self.config.batch_size, "loss": loss, "rate": rate, **measured}
+
+    def _record(self, log: Log, step: int, values: dict[str, float]) -> None:
+        try:
+            log.write(step, values)
+        except OSError as error:
+            raise DataError(f"{log.path} could not be written ({error}); free space and resume") from error
+
+    @torch.no_grad()
+    def _sheet(self, state: State, draw: Examples) -> None:
+        """Draw a sheet with the widest average in place of the weights."""
+        if not state.averages:
+            return
+        weights = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
+        list(state.averages.values())[-1].copy_to(state.network)
+        state.network.eval()
+        # Examples far beyond the run's own.
+        rows = self.task.sheet(state.network, Steps(draw, SHEET_BATCH)[10**6])
+        state.network.train()
+        state.network.load_state_dict(weights)
+        if rows:
+            pictures = [picture for row in rows for picture in to_pil(row)]
+            (self.run / "samples").mkdir(exist_ok=True)
+            grid(pictures, columns=SHEET_BATCH).save(self.run / "samples" / f"step-{state.step}.png")

@@ -1,0 +1,32 @@
+"""How each stage is trained unless told otherwise, for the bundled shapes on two CPU cores."""
+
+from unclip.training.config import TrainConfig
+
+RECIPES: dict[str, TrainConfig] = {
+    "clip": TrainConfig(
+        images=120_000,
+        batch_size=256,
+        learning_rate=1e-3,
+        muon_learning_rate=0.02,
+        image_size=64,
+        weight_decay=0.1,
+        beta2=0.98,
+        warmup_images=10_000,
+    ),
+    "prior": TrainConfig(
+        images=200_000, batch_size=256, learning_rate=1e-3, image_size=64, warmup_images=10_000
+    ),
+    "decoder": TrainConfig(
+        images=1_000_000,
+        batch_size=64,
+        learning_rate=6e-4,
+        image_size=64,
+        min_snr_gamma=5.0,
+    ),
+    "upsampler256": TrainConfig(
+        images=200_000, batch_size=64, learning_rate=1e-3, image_size=64, min_snr_gamma=5.0, warmup_images=5_000
+    ),
+    "upsampler1024": TrainConfig(
+        images=60_000, batch_size=16, learning_rate=5e-4, image_size=256, min_snr_gamma=5.0, warmup_images=2_000
+    ),
+}

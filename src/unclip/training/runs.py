@@ -1,0 +1,118 @@
+"""Run folders as components: starting or resuming one, and reading what it has learned."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
+from unclip.checkpoints.store import NETWORKS, build, load_component
+from unclip.checkpoints.tensors import load_strictly, read_tensors
+from unclip.errors import CheckpointError
+from unclip.models.clip import Clip
+from unclip.system import StageConfig
+from unclip.text.tokenizer import Tokenizer
+from unclip.training.config import TrainConfig
+from unclip.training.state import newest_checkpoint
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The contents of a run's `config.json`."""
+
+    component: str  # a key of NETWORKS
+    train: TrainConfig
+    network: Any  # the component's config
+    stage: StageConfig | None  # None for CLIP, which does not diffuse
+    data: str  # what it was trained on, for people to read
+
+
+def write_run_config(run: Path, config: RunConfig) -> None:
+    """Begin a run, or check that it is resumed as it was begun; only `images` may have grown.
+
+    Raises CheckpointError naming the first setting that differs.
+    """
+    path = run / "config.json"
+    if path.exists():
+        before = read_run_config(run)
+        _check_same(before, config, run)
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(path, config_to_json(config))
+
+
+def _check_same(before: RunConfig, now: RunConfig, run: Path) -> None:
+    def flat(config: RunConfig) -> dict[str, Any]:
+        values = config_to_json(config)
+        return {**{f"train.{k}": v for k, v in values.pop("train").items()}, **values}
+
+    old, new = flat(before), flat(now)
+    for name, value in old.items():
+        if name not in ("train.images", "data") and value != new[name]:
+            raise CheckpointError(
+                f"{run} was begun with {name} = {value}, not {new[name]}: resume it as it was or choose another folder"
+            )
+    decay_began = before.train.images * (1 - before.train.decay_share)
+    if new["train.images"] != old["train.images"] and _images_done(run, before) > decay_began:
+        raise CheckpointError(f"{run}: its rate is already falling towards {before.train.images} images")
+
+
+def _images_done(run: Path, config: RunConfig) -> int:
+    checkpoint = newest_checkpoint(run, lambda _: None)
+    return int(checkpoint.name.removeprefix("step-")) * config.train.batch_size if checkpoint else 0
+
+
+def read_run_config(run: Path) -> RunConfig:
+    """Read `config.json` of a run. Raises CheckpointError."""
+    path = run / "config.json"
+    values = read_json(path)
+    config = config_from_json(RunConfig, values, str(path))
+    if config.component not in NETWORKS:
+        raise CheckpointError(f"{path}: unknown component {config.component!r}")
+    network = config_from_json(NETWORKS[config.component][0], values["network"], str(path))
+    return dataclasses.replace(config, network=network)
+
+
+def is_run(folder: Path) -> bool:
+    """Tell a run folder from a model folder."""
+    return (folder / "config.json").exists()
+
+
+def load_run(run: Path, warn: Callable[[str], None], ema: str | None = None) -> nn.Module:
+    """Return a run's network with averaged weights: the average of file name `ema`, or else the widest.
+
+    Raises CheckpointError if the run has no valid checkpoint or no such average.
+    """
+    config = read_run_config(run)
+    checkpoint = newest_checkpoint(run, warn)
+    if checkpoint is None:
+        raise CheckpointError(f"{run} has no whole checkpoint yet: train it first")
+    found = sorted(path.stem for path in checkpoint.glob("ema-*.safetensors")) or ["weights"]
+    name = ema or found[-1]
+    with torch.device("meta"):
+        network = build(config.component, config.network)
+    load_strictly(network, read_tensors(checkpoint / f"{name}.safetensors"), str(checkpoint))
+    return network.eval().requires_grad_(False)
+
+
+def load_part(source: Path, component: str, warn: Callable[[str], None]) -> nn.Module:
+    """Return a component's network from a run of it or from a model folder. Raises CheckpointError."""
+    if not source.is_dir():
+        raise CheckpointError(f"no run or model folder at {source}")
+    # A model folder has every component in a subfolder; runs of prior and decoder have their CLIP there.
+    if not is_run(source) or (source / component).is_dir():
+        return load_component(source / component, component)
+    found = read_run_config(source).component
+    if found != component:
+        raise CheckpointError(f"{source} is a run of {found}, a run of {component} is needed")
+    return load_run(source, warn)
+
+
+def load_clip(source: Path, warn: Callable[[str], None]) -> tuple[Clip, Tokenizer]:
+    """Return CLIP and its tokenizer from a run of CLIP or from a model folder. Raises CheckpointError."""
+    clip = load_part(source, "clip", warn)
+    assert isinstance(clip, Clip)
+    return clip, Tokenizer.load(source / "tokenizer")

@@ -1,0 +1,360 @@
+"""What each network learns: its loss on a batch, what is worth measuring beside it, and a sheet to look at.
+
+A task never changes the network; every random number comes from the generator it is given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+from unclip.data.example import Example, Pictures
+from unclip.diffusion.driver import Denoising, finish, run
+from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free, conditional
+from unclip.diffusion.noise import seeded_noise
+from unclip.diffusion.process import Process
+from unclip.diffusion.samplers import dpm_solver_pp
+from unclip.diffusion.schedule import respace
+from unclip.models.clip import Clip
+from unclip.models.prior import Prior
+from unclip.pipelines.stages import encode_text
+from unclip.text.tokenizer import Tokenizer
+from unclip.training.batches import Batch
+
+SHEET_STEPS = 16
+SHEET_GUIDANCE = 2.0
+
+
+class Task(Protocol):
+    """What the training loop needs to know of a stage."""
+
+    def draw(self, pictures: Pictures, index: int, size: int) -> Example:
+        """Return one training example of `size` pixels a side."""
+        ...
+
+    def prepare(self, network: nn.Module, batch: Batch) -> None:
+        """Fit what is fitted once, before the first step, on a large batch."""
+        ...
+
+    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
+        """Return the scalar loss of a batch."""
+        ...
+
+    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
+        """Measure what the loss alone does not show."""
+        ...
+
+    def sheet(self, network: nn.Module, batch: Batch) -> list[Float[Tensor, "b 3 h w"]]:
+        """Return rows of pictures in [-1, 1] to look at, the originals first; none if there is nothing to see."""
+        ...
+
+
+class WholePictures:
+    """Tasks that are shown whole pictures, and fit nothing beforehand."""
+
+    def draw(self, pictures: Pictures, index: int, size: int) -> Example:
+        """Return a whole picture."""
+        return pictures.example(index, size)
+
+    def prepare(self, network: nn.Module, batch: Batch) -> None:
+        """Fit nothing."""
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _timesteps(process: Process, count: int, generator: Generator) -> Tensor:
+    return torch.randint(
+        len(process.schedule.betas), (count,), generator=generator, device=generator.device
+    )
+
+
+def _chance(count: int, probability: float, generator: Generator) -> Bool[Tensor, " b"]:
+    return torch.rand(count, generator=generator, device=generator.device) < probability
+
+
+def _normal(like: Tensor, generator: Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, device=like.device)
+
+
+def _shuffled(captions: Sequence[str]) -> list[str]:
+    """Every caption goes to another picture."""
+    return [*captions[1:], captions[0]]
+
+
+@dataclass(frozen=True)
+class ClipTask(WholePictures):
+    """Symmetric cross-entropy of pictures and captions; equal captions in a batch count as equally right.
+
+    Source: Radford et al. 2021. With micro-batches, a picture is told from the captions of its part alone.
+    """
+
+    tokenizer: Tokenizer
+
+    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
+        """Return the mean of the two cross-entropies, in nats."""
+        del generator
+        logits, target = self._logits(network, batch)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
+        """Share of pictures whose nearest caption in the batch is right."""
+        del generator
+        logits, target = self._logits(network, batch)
+        right = target.gather(1, logits.argmax(dim=1, keepdim=True)) > 0
+        return {"accuracy": right.float().mean().item()}
+
+    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Nothing to see."""
+        del network, batch
+        return []
+
+    def _logits(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Float[Tensor, "b b"]]:
+        device = _device(network)
+        tokens = self.tokenizer(batch.captions)
+        length = int(tokens.mask.sum(dim=1).max())  # what follows is padding
+        ids, mask = tokens.tokens[:, :length].to(device), tokens.mask[:, :length].to(device)
+        same = (ids[:, None] == ids[None]).all(dim=-1).float()
+        return network(batch.pixels(device), ids, mask), same / same.sum(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class TextConditions:
+    """A frozen CLIP and its tokenizer: captions and pictures to conditions."""
+
+    clip: Clip
+    tokenizer: Tokenizer
+
+    def text(self, captions: Sequence[str]) -> Conditions:
+        """Return text_embed, text_encodings and text_mask of captions; "" is the absent caption."""
+        return encode_text(self.clip, self.tokenizer, captions)
+
+    @torch.no_grad()
+    def image(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Return image embeddings."""
+        return self.clip.encode_image(pixels)
+
+    def dropped(self, captions: Sequence[str], drop: Bool[Tensor, " b"]) -> Conditions:
+        """Return the text conditions with some captions left out."""
+        kept = zip(captions, drop.tolist(), strict=True)
+        return self.text(["" if gone else caption for caption, gone in kept])
+
+
+@dataclass(frozen=True)
+class PriorTask(WholePictures):
+    """Squared error of the predicted image embedding, whitened. Source: Ramesh et al. 2022, section 2.2."""
+
+    conditions: TextConditions
+    process: Process
+    text_drop: float = 0.1
+
+    def prepare(self, network: nn.Module, batch: Batch) -> None:
+        """Set the mean and deviation that embeddings are whitened with."""
+        prior = cast(Prior, network)
+        embeds = torch.cat([self._embed(network, batch.part(i, 16)) for i in range(16)])
+        prior.clip_mean.copy_(embeds.mean(dim=0))
+        prior.clip_std.copy_(embeds.std(dim=0))
+
+    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
+        """Return the mean squared error."""
+        drop = _chance(len(batch), self.text_drop, generator)
+        x0 = self._whitened(network, batch)
+        t, noise = _timesteps(self.process, len(x0), generator), _normal(x0, generator)
+        x_t = self.process.q_sample(x0, t, noise)
+        output = network(x_t, t, **self.conditions.dropped(batch.captions, drop))
+        return self.process.loss(output.float(), x0, x_t, t, noise).mean()
+
+    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
+        """Cosine of the embedding guessed from pure noise to the true one, and to that of another caption."""
+        prior = cast(Prior, network)
+        x0 = self._whitened(network, batch)
+        last = torch.full((len(x0),), len(self.process.schedule.betas) - 1, device=x0.device)
+        guess = network(_normal(x0, generator), last, **self.conditions.text(batch.captions)).float()
+        true, guess = prior.unwhiten(x0), prior.unwhiten(guess)
+        return {
+            "cosine": F.cosine_similarity(guess, true).mean().item(),
+            "cosine_shuffled": F.cosine_similarity(guess, true.roll(1, dims=0)).mean().item(),
+        }
+
+    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Nothing to see."""
+        del network, batch
+        return []
+
+    def _embed(self, network: nn.Module, batch: Batch) -> Tensor:
+        return self.conditions.image(batch.pixels(_device(network)))
+
+    def _whitened(self, network: nn.Module, batch: Batch) -> Tensor:
+        # Compiled networks come wrapped, hence no isinstance.
+        return cast(Prior, network).whiten(self._embed(network, batch))
+
+
+@dataclass(frozen=True)
+class DecoderTask(WholePictures):
+    """The process's loss under image embedding and caption, each left out at times on its own.
+
+    Source: Ramesh et al. 2022, section 2.1 (which drops captions half of the time; here they carry more).
+    """
+
+    conditions: TextConditions
+    process: Process
+    min_snr_gamma: float | None
+    image_drop: float = 0.2
+    text_drop: float = 0.15
+
+    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
+        """Return the mean loss."""
+        keep_image = ~_chance(len(batch), self.image_drop, generator)
+        drop_text = _chance(len(batch), self.text_drop, generator)
+        pixels = batch.pixels(_device(network))
+        text = self.conditions.dropped(batch.captions, drop_text)
+        return self._loss(network, pixels, self.conditions.image(pixels), keep_image, text, generator)
+
+    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
+        """Loss under one condition alone, and how much it rises when that condition is another picture's.
+
+        A gap of 0 means that the network does not hear that condition.
+        """
+        pixels = batch.pixels(_device(network))
+        embed = self.conditions.image(pixels)
+        text, other = (self.conditions.text(c) for c in (batch.captions, _shuffled(batch.captions)))
+        empty = self.conditions.text([""] * len(batch))
+        with_image = torch.ones(len(batch), dtype=torch.bool, device=pixels.device)
+        state = generator.get_state()
+
+        def loss(embed: Tensor, keep: Tensor, text: Conditions) -> float:
+            generator.set_state(state)
+            return self._loss(network, pixels, embed, keep, text, generator).item()
+
+        by_text, by_image = loss(embed, ~with_image, text), loss(embed, with_image, empty)
+        return {
+            "loss_text": by_text,
+            "text_gap": loss(embed, ~with_image, other) - by_text,
+            "loss_image": by_image,
+            "image_gap": loss(embed.roll(1, dims=0), with_image, empty) - by_image,
+        }
+
+    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Originals, samples from embedding and caption, and samples from the caption alone."""
+        pixels = batch.pixels(_device(network))
+        text, empty = self.conditions.text(batch.captions), self.conditions.text([""] * len(batch))
+        present = torch.ones(len(batch), dtype=torch.bool, device=pixels.device)
+        image = {"image_embed": self.conditions.image(pixels), "image_mask": present}
+        no_image = {"image_embed": image["image_embed"], "image_mask": ~present}
+        rows = [pixels]
+        for given in ({**text, **image}, {**text, **no_image}):
+            guide = classifier_free(self.process, given, {**empty, **no_image}, SHEET_GUIDANCE)
+            rows.append(_sample(network, self.process, guide, pixels.shape))
+        return rows
+
+    def _loss(
+        self,
+        network: nn.Module,
+        pixels: Tensor,
+        embed: Tensor,
+        keep_image: Tensor,
+        text: Conditions,
+        generator: Generator,
+    ) -> Tensor:
+        t, noise = _timesteps(self.process, len(pixels), generator), _normal(pixels, generator)
+        x_t = self.process.q_sample(pixels, t, noise)
+        output = network(x_t, t, image_embed=embed, image_mask=keep_image, **text)
+        return self.process.loss(output.float(), pixels, x_t, t, noise, self.min_snr_gamma).mean()
+
+
+@dataclass(frozen=True)
+class UpsamplerTask:
+    """The process's loss on crops, beside the crop reduced and corrupted.
+
+    The reduced crop is blurred (kernel 3, sigma 0.4 to 0.8) half of the time and gets noise of up to 0.1, so that
+    the network does not trust what a decoder drew to the pixel; a share of rows starts from pure noise, so that few
+    steps suffice. Source: Ramesh et al. 2022, appendix C; Karlo for few steps.
+    """
+
+    process: Process
+    target_size: int  # pixels a side of the whole pictures the crops come from
+    min_snr_gamma: float | None
+    pure_noise_share: float = 0.3
+
+    def draw(self, pictures: Pictures, index: int, size: int) -> Example:
+        """Return a crop of `size` pixels of a picture of the target size; captions play no part."""
+        return Example(pictures.crop(index, self.target_size, size), "")
+
+    def prepare(self, network: nn.Module, batch: Batch) -> None:
+        """Fit nothing."""
+
+    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
+        """Return the mean loss."""
+        pixels = batch.pixels(_device(network))
+        low_res = self.corrupted(reduced(pixels), generator)
+        t, noise = _timesteps(self.process, len(pixels), generator), _normal(pixels, generator)
+        pure = _chance(len(pixels), self.pure_noise_share, generator)
+        t = torch.where(pure, len(self.process.schedule.betas) - 1, t)
+        x_t = self.process.q_sample(pixels, t, noise)
+        output = network(x_t, t, low_res=low_res)
+        # A row of pure noise would weigh almost nothing under min-SNR: those rows are plain regression.
+        weighed = self.process.loss(output.float(), pixels, x_t, t, noise, self.min_snr_gamma)
+        plain = self.process.loss(output.float(), pixels, x_t, t, noise)
+        return torch.where(pure, plain, weighed).mean()
+
+    def corrupted(self, low_res: Float[Tensor, "b 3 h w"], generator: Generator) -> Float[Tensor, "b 3 h w"]:
+        """Blur half of the pictures and add noise to all."""
+        count = len(low_res)
+        sigma = 0.4 + 0.4 * torch.rand(count, 1, 1, 1, generator=generator, device=low_res.device)
+        blur = _chance(count, 0.5, generator).view(-1, 1, 1, 1)
+        low_res = torch.where(blur, blurred(low_res, sigma), low_res)
+        level = 0.1 * torch.rand(count, 1, 1, 1, generator=generator, device=low_res.device)
+        return low_res + level * _normal(low_res, generator)
+
+    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
+        """PSNR in dB of the one-step result, and of bicubic resizing, against the original."""
+        pixels = batch.pixels(_device(network))
+        low_res = reduced(pixels)
+        last = torch.full((len(pixels),), len(self.process.schedule.betas) - 1, device=pixels.device)
+        x_t = _normal(pixels, generator)
+        guess = self.process.predict(network(x_t, last, low_res=low_res).float(), x_t, last).x0
+        bicubic = F.interpolate(low_res, pixels.shape[-2:], mode="bicubic", antialias=True)
+        return {"psnr": psnr(guess, pixels), "psnr_bicubic": psnr(bicubic, pixels)}
+
+    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Originals, the reduced pictures, and what becomes of them."""
+        pixels = batch.pixels(_device(network))
+        low_res = reduced(pixels)
+        guide = conditional(self.process, {"low_res": low_res})
+        shown = F.interpolate(low_res, pixels.shape[-2:], mode="nearest")
+        return [pixels, shown, _sample(network, self.process, guide, pixels.shape, num_steps=2)]
+
+
+def _sample(
+    network: nn.Module, process: Process, guide: Guide, shape: torch.Size, num_steps: int = SHEET_STEPS
+) -> Tensor:
+    """Sample one picture per row from fixed seeds."""
+    schedule = respace(process.schedule, num_steps)
+    noise = seeded_noise(range(shape[0]), "sheet", tuple(shape[1:]), _device(network))
+    sampling = dpm_solver_pp(schedule, noise(), noise)
+    return finish(run(Denoising("sheet", num_steps, network, sampling, clamp(process, guide))))
+
+
+def reduced(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h_low w_low"]:
+    """Return pictures at a quarter of their side, by area."""
+    return F.avg_pool2d(pixels, 4)
+
+
+def blurred(x: Float[Tensor, "b 3 h w"], sigma: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
+    """Gaussian blur with a kernel of 3 by 3, its width (in pixels) given per row."""
+    side = torch.exp(-0.5 / sigma.square())
+    centre, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
+    padded = F.pad(x, (1, 1, 0, 0), mode="replicate")
+    x = centre * x + side * (padded[..., :-2] + padded[..., 2:])
+    padded = F.pad(x, (0, 0, 1, 1), mode="replicate")
+    return centre * x + side * (padded[..., :-2, :] + padded[..., 2:, :])
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in [-1, 1]."""
+    return (10 * torch.log10(4 / (x - y).square().mean())).item()
