@@ -5,6 +5,7 @@ Needs no torch, so that data loaders and the command line start without it.
 
 import json
 import secrets
+import tempfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from unclip.errors import DataError, RequestError
 
-SourceType: TypeAlias = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
+SourceType: TypeAlias = Literal[
+    "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "composite"
+]
 
 _FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -62,6 +65,23 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def is_picture(path: Path) -> bool:
+    """Tell a picture file's name from a folder's, by its suffix. Raises `RequestError` for another suffix."""
+    if path.suffix and not path.is_dir() and path.suffix.lower() not in _FORMATS:
+        raise RequestError(f"{path}: cannot save as '{path.suffix}'; use one of {', '.join(_FORMATS)}")
+    return path.suffix.lower() in _FORMATS and not path.is_dir()
+
+
+def check_writable(path: Path) -> None:
+    """Raise `RequestError` if no file can be written there, before any work is done for it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+
+
 def save(
     image: Image.Image,
     path: Path,
@@ -71,7 +91,7 @@ def save(
     """Write a PNG, WebP or JPEG, by the suffix of `path`, with what made it; whole or not at all.
 
     `metadata` must fit JSON; `read_metadata` gives it back. An XMP packet holds it as text for people, beside
-    the IPTC digital source type: whether the whole picture was generated, or parts of a given one.
+    the IPTC digital source type: whether the whole picture was generated, parts of a given one, or none.
 
     Raises `RequestError` for another suffix and for a place that cannot be written.
     """

@@ -1,6 +1,7 @@
 """The only literal sizes: each preset is a function that returns configs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from unclip.diffusion.process import ProcessConfig
 from unclip.models.clip import ClipConfig
@@ -19,7 +20,7 @@ class SystemConfig:
     prior: PriorConfig
     decoder: DecoderConfig
     upsampler256: UpsamplerConfig
-    upsampler1024: UpsamplerConfig
+    upsampler1024: UpsamplerConfig | None  # None: pictures end at 256 pixels
     stages: dict[str, StageConfig]
 
 
@@ -38,7 +39,7 @@ def bundled() -> SystemConfig:
         text_depth=3,
         text_heads=6,
     )
-    decoder = UNetConfig(
+    unet = UNetConfig(
         in_channels=3,
         out_channels=3,
         channels=(96, 128, 192),
@@ -51,10 +52,10 @@ def bundled() -> SystemConfig:
     )
     return SystemConfig(
         clip=clip,
-        prior=PriorConfig(clip.embed_dim, clip.text_width, clip.context_length, width=192, depth=4, heads=4),
-        decoder=DecoderConfig(clip.embed_dim, clip.text_width, decoder, image_size=64, text_depth=2, text_heads=6),
-        upsampler256=_bundled_upsampler(64, channels=(48, 64), patch_size=4),
-        upsampler1024=_bundled_upsampler(256, channels=(48, 64), patch_size=8),
+        prior=_prior(clip, width=192, depth=4, heads=4),
+        decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=2, text_heads=6),
+        upsampler256=_upsampler(64, channels=(48, 64), depth=1, patch_size=4, groups=16),
+        upsampler1024=_upsampler(256, channels=(48, 64), depth=1, patch_size=8, groups=16),
         stages={
             "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("dpm++", 8)),
             "decoder": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 16, guidance_scale=2.0)),
@@ -64,15 +65,151 @@ def bundled() -> SystemConfig:
     )
 
 
-def _bundled_upsampler(low_size: int, channels: tuple[int, ...], patch_size: int) -> UpsamplerConfig:
+def tiny() -> SystemConfig:
+    """The bundled model's structure and picture sizes, for tests: every stage is a matter of milliseconds."""
+    clip = ClipConfig(
+        embed_dim=16,
+        image_size=64,
+        patch_size=16,
+        image_width=32,
+        image_depth=1,
+        image_heads=2,
+        vocab_size=512,
+        context_length=32,
+        text_width=32,
+        text_depth=1,
+        text_heads=2,
+    )
     unet = UNetConfig(
+        in_channels=3,
+        out_channels=3,
+        channels=(16, 32),
+        depth=1,
+        attention=(False, True),
+        context_width=32,
+        head_width=16,
+        patch_size=8,
+        groups=8,
+    )
+    return SystemConfig(
+        clip=clip,
+        prior=_prior(clip, width=32, depth=1, heads=2),
+        decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=1, text_heads=2),
+        upsampler256=_upsampler(64, channels=(8, 16), depth=1, patch_size=16, groups=8),
+        upsampler1024=_upsampler(256, channels=(8, 16), depth=1, patch_size=32, groups=8),
+        stages={
+            "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("dpm++", 2)),
+            "decoder": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 4, guidance_scale=2.0)),
+            "upsampler256": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 2)),
+            "upsampler1024": StageConfig(ProcessConfig("linear"), SamplingDefaults("dpm++", 2)),
+        },
+    )
+
+
+def karlo() -> SystemConfig:
+    """Karlo v1.0 alpha (kakaobrain/karlo) on CLIP ViT-L/14, up to 256 pixels.
+
+    Karlo's checkpoint holds two upsamplers of the one shape given here: the second takes the last step alone.
+    """
+    clip = ClipConfig(
+        embed_dim=768,
+        image_size=224,
+        patch_size=14,
+        image_width=1024,
+        image_depth=24,
+        image_heads=16,
+        vocab_size=49_408,
+        context_length=77,
+        text_width=768,
+        text_depth=12,
+        text_heads=12,
+        activation="quick_gelu",
+        normalize=False,
+    )
+    unet = UNetConfig(
+        in_channels=3,
+        out_channels=6,
+        channels=(320, 640, 960, 1280),
+        depth=3,
+        attention=(False, True, True, True),
+        context_width=1536,
+    )
+    decoder = ProcessConfig(prediction="eps", variance="learned_range")
+    return SystemConfig(
+        clip=clip,
+        prior=_prior(clip, width=2048, depth=20, heads=32),
+        decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet),
+        upsampler256=_upsampler(64, channels=(320, 640, 960, 1280), depth=3, scale_shift=False),
+        upsampler1024=None,
+        stages={
+            "prior": StageConfig(
+                ProcessConfig(x0_limit=5.0), SamplingDefaults("ddpm", 25, guidance_scale=4.0)
+            ),
+            "decoder": StageConfig(decoder, SamplingDefaults("ddpm", 25, guidance_scale=8.0)),
+            "upsampler256": StageConfig(ProcessConfig(prediction="eps"), SamplingDefaults("ddpm", 7)),
+        },
+    )
+
+
+def paper() -> SystemConfig:
+    """DALL-E 2 as published: Ramesh et al. 2022, appendix C and table 3.
+
+    What this package does otherwise, and the sizes that come of it, are in docs/presets.md.
+    """
+    clip = ClipConfig(
+        embed_dim=1024,
+        image_size=256,
+        patch_size=16,
+        image_width=1280,
+        image_depth=32,
+        image_heads=16,
+        vocab_size=49_408,
+        context_length=256,
+        text_width=1024,
+        text_depth=24,
+        text_heads=16,
+    )
+    unet = UNetConfig(
+        in_channels=3,
+        out_channels=6,
+        channels=(512, 1024, 1536, 2048),
+        depth=3,
+        attention=(False, True, True, True),
+        context_width=2048,
+        dropout=0.1,
+    )
+    eps = ProcessConfig(prediction="eps")
+    decoder = ProcessConfig(prediction="eps", variance="learned_range")
+    return SystemConfig(
+        clip=clip,
+        prior=_prior(clip, width=2048, depth=24, heads=32),
+        decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=24, text_heads=32),
+        upsampler256=_upsampler(64, channels=(320, 640, 960, 1280), depth=3, dropout=0.1),
+        upsampler1024=_upsampler(256, channels=(192, 192, 384, 384, 768, 768), depth=2),
+        stages={
+            "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("ddpm", 64)),
+            "decoder": StageConfig(decoder, SamplingDefaults("ddpm", 250, guidance_scale=1.25)),
+            "upsampler256": StageConfig(eps, SamplingDefaults("ddim", 27)),
+            "upsampler1024": StageConfig(
+                ProcessConfig("linear", prediction="eps"), SamplingDefaults("ddim", 15)
+            ),
+        },
+    )
+
+
+def _prior(clip: ClipConfig, width: int, depth: int, heads: int) -> PriorConfig:
+    return PriorConfig(clip.embed_dim, clip.text_width, clip.context_length, width, depth, heads)
+
+
+def _upsampler(low_size: int, channels: tuple[int, ...], depth: int, **unet: Any) -> UpsamplerConfig:
+    """Four times the side of `low_size`, without attention; `unet` are further fields of UNetConfig."""
+    shape = UNetConfig(
         in_channels=6,
         out_channels=3,
         channels=channels,
-        depth=1,
+        depth=depth,
         attention=(False,) * len(channels),
         mid_attention=False,
-        patch_size=patch_size,
-        groups=16,
+        **unet,
     )
-    return UpsamplerConfig(low_size, 4 * low_size, unet)
+    return UpsamplerConfig(low_size, 4 * low_size, shape)

@@ -70,8 +70,11 @@ class System:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Sides, in pixels, of the pictures it makes, rising."""
-        base = (self.decoder.network.config.image_size,) if self.decoder else ()
-        return base + tuple(stage.network.config.image_size for stage in self.upsamplers)
+        sizes: tuple[int, ...] = (self.decoder.network.config.image_size,) if self.decoder else ()
+        for upsampler in (stage.network.config for stage in self.upsamplers):
+            if upsampler.low_size in sizes:
+                sizes += (upsampler.image_size,)
+        return sizes
 
     @property
     def device(self) -> device:

@@ -23,7 +23,9 @@ def config_from_json(cls: type[C], values: Any, where: str) -> C:
     Raises CheckpointError listing every unknown and every missing field.
     """
     if not isinstance(values, dict):
-        raise CheckpointError(f"{where}: expected the fields of {cls.__name__}, found {type(values).__name__}")
+        raise CheckpointError(
+            f"{where}: expected the fields of {cls.__name__}, found {type(values).__name__}"
+        )
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
     required = {n for n, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING}
     unknown, missing = sorted(values.keys() - fields.keys()), sorted(required - values.keys())
@@ -37,22 +39,18 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return config_from_json(typing.cast(type, hint), value, where)
-    if origin is types.UnionType:
-        kept = [a for a in arguments if a is not type(None)]
-        return None if value is None else _value(kept[0], value, where)
+    if origin is types.UnionType:  # X | None
+        return None if value is None else _value(arguments[0], value, where)
     if origin is tuple and isinstance(value, list):
-        inner = arguments if arguments[-1] is not Ellipsis else [arguments[0]] * len(value)
-        return tuple(_value(h, v, where) for h, v in zip(inner, value, strict=True))
+        return tuple(_value(arguments[0], item, where) for item in value)
     if origin is dict and isinstance(value, dict):
         return {key: _value(arguments[1], item, where) for key, item in value.items()}
-    accepted = arguments if origin is typing.Literal else None
-    if accepted is not None and value not in accepted:
-        raise CheckpointError(f"{where} is {value!r}, expected one of {list(accepted)}")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int:  # JSON writes 1.0 as 1 in some hands
         return float(value)
-    if accepted is None and isinstance(hint, type) and type(value) is not hint:
-        raise CheckpointError(f"{where} is {value!r}, expected {hint.__name__}")
-    return value
+    if hint is Any or type(value) is hint or (origin is typing.Literal and value in arguments):
+        return value
+    expected = hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")
+    raise CheckpointError(f"{where} is {value!r}, expected {expected}")
 
 
 def read_json(path: Path) -> Any:

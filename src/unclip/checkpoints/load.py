@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -10,8 +9,14 @@ from unclip.checkpoints.store import load_system
 from unclip.errors import RequestError
 from unclip.system import System
 
-Device = Literal["auto", "cpu", "cuda"]
 BUNDLED = Path(__file__).parent.parent / "bundled" / "model"
+
+
+def model_folder(path: str | Path | None) -> Path:
+    """Return the folder of a model: the bundled one for None and for "bundled", unless that is a folder here."""
+    if path is None or (str(path) == "bundled" and not Path(path).exists()):
+        return BUNDLED
+    return Path(path)
 
 
 def choose_device(name: str) -> torch.device:
@@ -20,7 +25,7 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros((), device=device).item()
     except (RuntimeError, AssertionError):
         raise RequestError(f"device {name!r} is not available: use auto or cpu") from None
     return device
@@ -29,13 +34,14 @@ def choose_device(name: str) -> torch.device:
 def load(
     path: str | Path | None = None, *, stages: Collection[str] | None = None, device: str = "auto"
 ) -> System:
-    """Load a model folder, or the bundled model if `path` is None.
+    """Load a model folder, or the bundled model (see `model_folder`).
 
-    `stages` names those to read beside CLIP ("prior", "decoder", "upsampler256", "upsampler1024"); None reads all.
-    Raises CheckpointError for a folder that is no whole model, RequestError for a device that is not there.
+    `stages` names those to read beside CLIP ("prior", "decoder", "upsampler256", "upsampler1024"); None reads
+    all. Raises CheckpointError for a folder that is no whole model, RequestError for a device or a stage that
+    is not there.
     """
     target = choose_device(device)
-    system = load_system(BUNDLED if path is None else Path(path), stages)
+    system = load_system(model_folder(path), stages)
     networks = [system.clip, *(s.network for s in (system.prior, system.decoder, *system.upsamplers) if s)]
     for network in networks:
         network.to(target)

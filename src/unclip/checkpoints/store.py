@@ -1,5 +1,6 @@
 """Model folders: `system.json` and one subfolder per component."""
 
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
 from unclip.checkpoints.tensors import load_strictly, read_tensors, to_int8, write_tensors
 from unclip.diffusion.process import Process
-from unclip.errors import CheckpointError
+from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip, ClipConfig
 from unclip.models.decoder import Decoder, DecoderConfig
 from unclip.models.prior import Prior, PriorConfig
@@ -56,7 +57,9 @@ def save_component(folder: Path, network: nn.Module, int8: bool = False) -> None
 
 def load_component(folder: Path, component: str) -> nn.Module:
     """Read one network, strictly, in evaluation mode. Raises CheckpointError."""
-    config = config_from_json(NETWORKS[component][0], read_json(folder / "config.json"), str(folder / "config.json"))
+    config = config_from_json(
+        NETWORKS[component][0], read_json(folder / "config.json"), str(folder / "config.json")
+    )
     with torch.device("meta"):
         network = build(component, config)
     load_strictly(network, read_tensors(folder / "model.safetensors"), str(folder))
@@ -66,15 +69,18 @@ def load_component(folder: Path, component: str) -> nn.Module:
 def save_system(folder: Path, system: System, int8: bool = False) -> None:
     """Write a model folder; with `int8`, large weights take one byte each."""
     folder.mkdir(parents=True, exist_ok=True)
-    stages = _stages(system)
-    write_json(folder / "system.json", asdict(SystemFile(FORMAT, "unclip", system.card, _stage_configs(stages))))
+    stages = named_stages(system)
+    write_json(
+        folder / "system.json", asdict(SystemFile(FORMAT, "unclip", system.card, _stage_configs(stages)))
+    )
     system.tokenizer.save(folder / "tokenizer")
     save_component(folder / "clip", system.clip, int8)
     for name, stage in stages.items():
         save_component(folder / name, stage.network, int8)
 
 
-def _stages(system: System) -> dict[str, Stage[Any]]:
+def named_stages(system: System) -> dict[str, Stage[Any]]:
+    """Return the diffusion stages of a system by the names of their folders."""
     stages: dict[str, Stage[Any] | None] = {"prior": system.prior, "decoder": system.decoder}
     for upsampler in system.upsamplers:
         stages[f"upsampler{upsampler.network.config.image_size}"] = upsampler
@@ -90,15 +96,20 @@ def read_system_file(folder: Path) -> SystemFile:
     if not folder.is_dir():
         raise CheckpointError(f"no model folder at {folder}")
     path = folder / "system.json"
-    file = config_from_json(SystemFile, read_json(path), str(path))
-    if file.kind != "unclip" or file.format != FORMAT:
-        raise CheckpointError(f"{path}: format {file.kind} {file.format}, this version reads unclip {FORMAT}")
-    return file
+    values = read_json(path)
+    if not isinstance(values, dict) or (values.get("kind"), values.get("format")) != ("unclip", FORMAT):
+        raise CheckpointError(f"{path} is not of format unclip {FORMAT}, the one that this version reads")
+    return config_from_json(SystemFile, values, str(path))
 
 
 def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
-    """Read a model folder, or only the named stages beside tokenizer and CLIP. Raises CheckpointError."""
+    """Read a model folder, or only the named stages beside tokenizer and CLIP.
+
+    Raises CheckpointError for a folder that is no whole model, RequestError for a stage it does not have.
+    """
     file = read_system_file(folder)
+    if absent := sorted(set(stages or ()) - file.stages.keys()):
+        raise RequestError(f"{folder} has no stage {absent[0]!r}, only {', '.join(file.stages)}")
 
     def stage(name: str) -> Stage[Any] | None:
         if name not in file.stages or (stages is not None and name not in stages):
@@ -111,3 +122,12 @@ def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
     upsamplers = tuple(upsampler for name in UPSAMPLERS if (upsampler := stage(name)) is not None)
     tokenizer = Tokenizer.load(folder / "tokenizer")
     return System(file.card, tokenizer, clip, stage("prior"), stage("decoder"), upsamplers)
+
+
+def fingerprint(folder: Path) -> str:
+    """Return the first 16 hexadecimal digits of a SHA-256 over a model folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

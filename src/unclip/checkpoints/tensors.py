@@ -31,7 +31,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is missing") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
-    scales = {name.removesuffix(SCALE): stored.pop(name) for name in list(stored) if name.endswith(SCALE)}
+    scales = {name: stored.pop(name + SCALE) for name in list(stored) if name + SCALE in stored}
     return stored | {name: stored[name].float() * scale.float() for name, scale in scales.items()}
 
 
@@ -66,4 +66,6 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], where: str)
     ]
     if unknown or missing or misshaped:
         raise CheckpointError(f"{where}: unknown tensors {unknown}, missing {missing}, misshaped {misshaped}")
-    network.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}, assign=True)
+    network.load_state_dict(
+        {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}, assign=True
+    )

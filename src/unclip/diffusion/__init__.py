@@ -1,1 +1,1 @@
-"""The diffusion process: schedules, conversions, losses, samplers, guides and the driver. It knows no network."""
+"""The diffusion process: schedule, conversions, losses, samplers, guides and driver. It knows no network."""

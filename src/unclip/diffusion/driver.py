@@ -40,7 +40,7 @@ def answer(query: Query, guide: Guide, network: Network) -> Prediction:
     try:
         rows = next(guidance)
         while True:
-            # The mode is set around the call alone: it is thread-local and would leak to whoever holds a generator.
+            # Set around the call alone: the mode is thread-local and would leak to whoever holds a generator.
             with torch.no_grad():
                 output = network(rows.x_t, rows.t, **rows.conditions)
             rows = guidance.send(output)

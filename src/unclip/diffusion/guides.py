@@ -21,7 +21,7 @@ Conditions = Mapping[str, Tensor]  # by the network's argument name, one row per
 class Rows:
     """Inputs of one network call; every row has its own timestep."""
 
-    x_t: Float[Tensor, "b *x"]
+    x_t: Float[Tensor, " b *x"]
     t: Int[Tensor, " b"]
     conditions: Conditions
 
@@ -54,8 +54,9 @@ def classifier_free(
 ) -> Guide:
     """Ask with and without the conditions, and move away from the latter: u + scale (c - u).
 
-    A scale of 1, and timesteps outside `interval` (both ends included; None is everywhere), cost no second row.
-    The variance is the conditional one's. Source: Ho & Salimans 2021; the interval, Kynkaanniemi et al. 2024.
+    A scale of 1 costs no second row, nor do timesteps outside `interval` (both ends included; None is
+    everywhere). The variance is the conditional one's.
+    Source: Ho & Salimans 2021; the interval, Kynkaanniemi et al. 2024.
     """
     plain = conditional(process, conditions)
     rows = {name: torch.cat([conditions[name], unconditional[name]]) for name in conditions}

@@ -20,7 +20,7 @@ def generator(device: torch.device, *key: object) -> torch.Generator:
 def seeded_noise(
     seeds: Sequence[int], purpose: str, shape: tuple[int, ...], device: torch.device
 ) -> Callable[[], Tensor]:
-    """Return a source of standard normal noise of shape (len(seeds), *shape), one stream per seed and purpose.
+    """Return a source of normal noise of shape (len(seeds), *shape), with one stream per seed and purpose.
 
     Row k depends on its own seed alone, so a picture does not depend on the batch it is drawn in.
     Source: StackedRandomGenerator of Karras et al. 2024 (EDM2).

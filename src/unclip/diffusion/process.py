@@ -1,6 +1,8 @@
 """The diffusion process: noising, what a network's output means, the posterior, and the training losses.
 
-x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) noise, and v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x0.
+    x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) noise
+    v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x0
+
 Source: Ho et al. 2020; v from Salimans & Ho 2022.
 """
 
@@ -55,21 +57,21 @@ class Process:
     def _alphas_cumprod(self) -> Tensor:
         return torch.from_numpy(self.schedule.alphas_cumprod)
 
-    def scales(self, t: Int[Tensor, " b"], like: Float[Tensor, "b *x"]) -> tuple[Tensor, Tensor]:
+    def scales(self, t: Int[Tensor, " b"], like: Float[Tensor, " b *x"]) -> tuple[Tensor, Tensor]:
         """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar) per row, shaped to multiply `like`."""
         alpha_bar = self._alphas_cumprod.to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
         return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
 
     def q_sample(
-        self, x0: Float[Tensor, "b *x"], t: Int[Tensor, " b"], noise: Float[Tensor, "b *x"]
-    ) -> Float[Tensor, "b *x"]:
+        self, x0: Float[Tensor, " b *x"], t: Int[Tensor, " b"], noise: Float[Tensor, " b *x"]
+    ) -> Float[Tensor, " b *x"]:
         """Noise clean samples to timestep `t`."""
         signal, sigma = self.scales(t, x0)
         return signal * x0 + sigma * noise
 
     def target(
-        self, x0: Float[Tensor, "b *x"], t: Int[Tensor, " b"], noise: Float[Tensor, "b *x"]
-    ) -> Float[Tensor, "b *x"]:
+        self, x0: Float[Tensor, " b *x"], t: Int[Tensor, " b"], noise: Float[Tensor, " b *x"]
+    ) -> Float[Tensor, " b *x"]:
         """Return what the network is asked to output."""
         match self.config.prediction:
             case "x0":
@@ -81,7 +83,7 @@ class Process:
                 return signal * noise - sigma * x0
 
     def predict(
-        self, output: Float[Tensor, "b ..."], x_t: Float[Tensor, "b *x"], t: Int[Tensor, " b"]
+        self, output: Float[Tensor, "b ..."], x_t: Float[Tensor, " b *x"], t: Int[Tensor, " b"]
     ) -> Prediction:
         """Read the network's output at x_t; with a learned variance it has twice the channels."""
         mix = None
@@ -97,7 +99,9 @@ class Process:
             case "v":
                 return Prediction(signal * x_t - sigma * output, sigma * x_t + signal * output, mix)
 
-    def clamped(self, prediction: Prediction, x_t: Float[Tensor, "b *x"], t: Int[Tensor, " b"]) -> Prediction:
+    def clamped(
+        self, prediction: Prediction, x_t: Float[Tensor, " b *x"], t: Int[Tensor, " b"]
+    ) -> Prediction:
         """Clamp x0 to its range and derive eps again, so that both still describe x_t."""
         limit = self.config.x0_limit
         x0 = prediction.x0.clamp(-limit, limit)
@@ -107,13 +111,13 @@ class Process:
     def loss(
         self,
         output: Float[Tensor, "b ..."],
-        x0: Float[Tensor, "b *x"],
-        x_t: Float[Tensor, "b *x"],
+        x0: Float[Tensor, " b *x"],
+        x_t: Float[Tensor, " b *x"],
         t: Int[Tensor, " b"],
-        noise: Float[Tensor, "b *x"],
+        noise: Float[Tensor, " b *x"],
         min_snr_gamma: float | None = None,
     ) -> Float[Tensor, " b"]:
-        """Return each row's loss: the squared error, plus the variational bound where the variance is learned.
+        """Return each row's loss: squared error, plus the variational bound where the variance is learned.
 
         `min_snr_gamma` weighs the squared error of x0 by min(SNR, gamma), written for the predicted
         quantity (Hang et al. 2023); None weighs all rows alike. The bound weighs 1e-3 times the number
@@ -141,8 +145,8 @@ class Process:
     def bound(
         self,
         output: Float[Tensor, "b ..."],
-        x0: Float[Tensor, "b *x"],
-        x_t: Float[Tensor, "b *x"],
+        x0: Float[Tensor, " b *x"],
+        x_t: Float[Tensor, " b *x"],
         t: Int[Tensor, " b"],
     ) -> Float[Tensor, " b"]:
         """Return the variational bound's term at `t` in bits per dimension.
@@ -166,7 +170,7 @@ class Process:
 
 @dataclass(frozen=True)
 class PosteriorTable:
-    """q(x_{t-1} | x_t, x0): mean = x0 coefficient * x0 + x_t coefficient * x_t, and log variances, per timestep."""
+    """q(x_{t-1} | x_t, x0) per timestep: the factors of x0 and x_t in its mean, and log variances."""
 
     x0: Tensor
     x_t: Tensor
@@ -189,7 +193,7 @@ class PosteriorTable:
         )
         return cls(*(torch.from_numpy(column) for column in columns))
 
-    def rows(self, t: Int[Tensor, " b"], like: Float[Tensor, "b *x"]) -> "PosteriorTable":
+    def rows(self, t: Int[Tensor, " b"], like: Float[Tensor, " b *x"]) -> "PosteriorTable":
         """Pick the entries of each row's timestep, shaped to multiply `like`."""
         shape = (-1, *[1] * (like.ndim - 1))
         columns = (self.x0, self.x_t, self.log_variance, self.log_beta)

@@ -17,7 +17,7 @@ from unclip.diffusion.schedule import Schedule
 
 @dataclass(frozen=True)
 class Query:
-    """A question to the guide: what is x_t, at timestep `t`, a noised version of?"""
+    """Asks the guide what x_t, at timestep `t`, is a noised version of."""
 
     x_t: Tensor
     t: int
@@ -45,7 +45,8 @@ def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
         alpha = now / then
         beta = 1 - alpha
         mean = (
-            math.sqrt(then) * beta / (1 - now) * prediction.x0 + math.sqrt(alpha) * (1 - then) / (1 - now) * x_t
+            math.sqrt(then) * beta / (1 - now) * prediction.x0
+            + math.sqrt(alpha) * (1 - then) / (1 - now) * x_t
         )
         if t_next < 0:
             return mean

@@ -46,7 +46,10 @@ def cosine(num_train_steps: int = 1000) -> Schedule:
 
 
 def linear(num_train_steps: int = 1000) -> Schedule:
-    """Betas that rise evenly from 1e-4 to 0.02 over 1,000 steps, steeper over fewer. Source: Ho et al. 2020."""
+    """Betas that rise evenly from 1e-4 to 0.02 over 1,000 steps, and in proportion over fewer or more.
+
+    Source: Ho et al. 2020; the proportion, Nichol & Dhariwal 2021.
+    """
     scale = 1000 / num_train_steps
     return from_betas(np.linspace(1e-4 * scale, min(0.02 * scale, 0.999), num_train_steps, dtype=np.float64))
 
@@ -57,8 +60,8 @@ SCHEDULES: dict[str, Callable[[int], Schedule]] = {"cosine": cosine, "linear": l
 def respace(schedule: Schedule, num_steps: int) -> Schedule:
     """Visit `num_steps` timesteps spread evenly from the noisiest to 0.
 
-    Raises RequestError unless 1 <= num_steps <= the number of training steps; one step visits the noisiest alone.
-    Source: Karlo's spacing.
+    One step visits the noisiest alone. Raises RequestError unless 1 <= num_steps <= the number of training
+    steps. Source: Karlo's spacing.
     """
     last = len(schedule.betas) - 1
     if not 1 <= num_steps <= last + 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unclip.nn.transformer import Activation, Transformer
@@ -32,7 +32,10 @@ class ClipConfig:
 
 
 class ImageTower(nn.Module):
-    """Vision transformer; the class token's state, projected, is the embedding. Source: Radford et al. 2021."""
+    """Vision transformer; the projected state of the class token is the embedding.
+
+    Source: Radford et al. 2021.
+    """
 
     def __init__(self, config: ClipConfig):
         super().__init__()
@@ -42,7 +45,9 @@ class ImageTower(nn.Module):
         self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
         self.positions = nn.Parameter(torch.randn(patches + 1, width) * width**-0.5)
         self.norm_in = nn.LayerNorm(width)
-        self.transformer = Transformer(width, config.image_depth, config.image_heads, activation=config.activation)
+        self.transformer = Transformer(
+            width, config.image_depth, config.image_heads, activation=config.activation
+        )
         self.norm_out = nn.LayerNorm(width)
         self.project = nn.Linear(width, config.embed_dim, bias=False)
 
@@ -58,7 +63,10 @@ class ImageTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Causal transformer; the state of the end token, projected, is the embedding. Source: Radford et al. 2021."""
+    """Causal transformer; the projected state of the end token is the embedding.
+
+    Source: Radford et al. 2021.
+    """
 
     def __init__(self, config: ClipConfig):
         super().__init__()
@@ -97,14 +105,14 @@ class Clip(nn.Module):
         return self._normalized(self.image(images))
 
     def encode_text(
-        self, tokens: Int[Tensor, "b n"], mask: Tensor
+        self, tokens: Int[Tensor, "b n"], mask: Bool[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b n w"]]:
-        """Return the text embedding, and the state of every token, for captions that end where `mask` (b n) does."""
+        """Return the embedding and the state of every token, of captions that end where `mask` does."""
         embed, encodings = self.text(tokens, mask.sum(dim=1) - 1)
         return self._normalized(embed), encodings
 
     def forward(
-        self, images: Float[Tensor, "b 3 h w"], tokens: Int[Tensor, "b n"], mask: Tensor
+        self, images: Float[Tensor, "b 3 h w"], tokens: Int[Tensor, "b n"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b b"]:
         """Return the scaled similarity of every picture (rows) with every caption (columns)."""
         text_embed, _ = self.encode_text(tokens, mask)

@@ -27,9 +27,10 @@ class DecoderConfig:
 class Decoder(nn.Module):
     """A U-Net told the image embedding and the caption.
 
-    The image embedding is added to the timestep's embedding and makes 4 context tokens; the caption's embedding
-    is added too, and its encodings follow as context. Source: Ramesh et al. 2022, section 2.1; the added
-    text embedding and the learned null image embedding as in Karlo.
+    The image embedding is added to the timestep's embedding and makes context tokens; the caption's
+    embedding is added too, and its encodings follow as context.
+    Source: Ramesh et al. 2022, section 2.1; the added text embedding and the learned null image embedding
+    as in Karlo.
     """
 
     def __init__(self, config: DecoderConfig):
@@ -62,7 +63,9 @@ class Decoder(nn.Module):
         """
         image_embed = torch.where(image_mask[:, None], image_embed, self.null_image_embed)
         added = self.add_text(text_embed) + self.add_image(image_embed)
-        image_context = rearrange(self.image_context(image_embed), "b (d n) -> b n d", n=self.config.image_tokens)
+        image_context = rearrange(
+            self.image_context(image_embed), "b (d n) -> b n d", n=self.config.image_tokens
+        )
         text_context = self.norm_encodings(self.project_encodings(text_encodings))
         if self.text is not None:
             text_context = self.text(text_context, text_mask)

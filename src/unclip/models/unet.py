@@ -37,9 +37,11 @@ class UNetConfig:
 
 
 class Stage(nn.Module):
-    """Residual blocks of one level, each followed by attention if there is any, then a change of resolution."""
+    """Residual blocks of one level, each followed by attention if any, then a change of resolution."""
 
-    def __init__(self, config: UNetConfig, inputs: list[int], out: int, attention: bool, resize: Resize | None):
+    def __init__(
+        self, config: UNetConfig, inputs: list[int], out: int, attention: bool, resize: Resize | None
+    ):
         super().__init__()
         self.blocks = nn.ModuleList(_block(config, channels, out) for channels in inputs)
         self.attentions = nn.ModuleList(_attention(config, out) for _ in inputs) if attention else None
@@ -118,6 +120,7 @@ class UNet(nn.Module):
         h = self.conv_in(F.pixel_unshuffle(x, self.config.patch_size))
         skips = [h]
         for stage in self.down:
+            assert isinstance(stage, Stage)
             for i in range(len(stage.blocks)):
                 h = self._layer(stage, i, h, embed, context, context_mask)
                 skips.append(h)
@@ -129,6 +132,7 @@ class UNet(nn.Module):
             h = self._run(self.mid_attention, h, context, context_mask)
         h = self._run(self.mid_2, h, embed)
         for stage in self.up:
+            assert isinstance(stage, Stage)
             for i in range(len(stage.blocks)):
                 h = self._layer(stage, i, torch.cat([h, skips.pop()], dim=1), embed, context, context_mask)
             if stage.resize is not None:
@@ -137,9 +141,14 @@ class UNet(nn.Module):
         return F.pixel_shuffle(h, self.config.patch_size)
 
     def _layer(
-        self, stage: nn.Module, i: int, h: Tensor, embed: Tensor, context: Tensor | None, context_mask: Tensor | None
+        self,
+        stage: Stage,
+        i: int,
+        h: Tensor,
+        embed: Tensor,
+        context: Tensor | None,
+        context_mask: Tensor | None,
     ) -> Tensor:
-        assert isinstance(stage, Stage)
         h = self._run(stage.blocks[i], h, embed)
         if stage.attentions is not None:
             h = self._run(stage.attentions[i], h, context, context_mask)

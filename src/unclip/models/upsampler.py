@@ -32,7 +32,10 @@ class Upsampler(nn.Module):
         self.unet = UNet(config.unet)
 
     def forward(
-        self, x_t: Float[Tensor, "b 3 h w"], t: Shaped[Tensor, " b"], low_res: Float[Tensor, "b 3 h_low w_low"]
+        self,
+        x_t: Float[Tensor, "b 3 h w"],
+        t: Shaped[Tensor, " b"],
+        low_res: Float[Tensor, "b 3 h_low w_low"],
     ) -> Float[Tensor, "b c_out h w"]:
         """Predict from a noised picture and its low-resolution version, both in [-1, 1]."""
         size = (x_t.shape[-2], x_t.shape[-1])

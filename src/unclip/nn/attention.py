@@ -71,7 +71,9 @@ class ContextAttention(nn.Module):
         visible = None
         if self.context_kv is not None:
             assert context is not None
-            context_k, context_v = (split_heads(part, self.heads) for part in self.context_kv(context).chunk(2, -1))
+            context_k, context_v = (
+                split_heads(part, self.heads) for part in self.context_kv(context).chunk(2, -1)
+            )
             k, v = torch.cat([context_k, k], dim=2), torch.cat([context_v, v], dim=2)
             if context_mask is not None:
                 all_pixels = context_mask.new_ones(x.shape[0], pixels.shape[1])

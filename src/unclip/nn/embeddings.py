@@ -14,7 +14,9 @@ def timestep_embedding(t: Shaped[Tensor, " b"], dim: int) -> Float[Tensor, "b {d
     first as in Karlo.
     """
     half = dim // 2
-    frequencies = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device, dtype=torch.float32))
+    frequencies = torch.exp(
+        -math.log(10_000) / half * torch.arange(half, device=t.device, dtype=torch.float32)
+    )
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 

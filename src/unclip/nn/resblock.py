@@ -30,7 +30,7 @@ class ResBlock(nn.Module):
     ):
         super().__init__()
         self.scale_shift = scale_shift
-        self.resize = resize
+        self.resize: Resize | None = resize
         self.norm_1 = nn.GroupNorm(groups, in_channels)
         self.conv_1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.embed = nn.Linear(embed_width, 2 * out_channels if scale_shift else out_channels)

@@ -18,7 +18,10 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": nn.functional.gelu, "quick_gelu": quick_gelu}
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": nn.functional.gelu,
+    "quick_gelu": quick_gelu,
+}
 
 
 class Block(nn.Module):

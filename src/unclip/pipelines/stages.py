@@ -36,11 +36,12 @@ def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Co
 def settings(stage: Stage[Any], **asked: str | float | None) -> SamplingDefaults:
     """Return the stage's defaults with what the request asks for (None: the default) in their place.
 
-    Raises RequestError for an unknown sampler.
+    Raises RequestError for an unknown sampler, or for steps that the schedule cannot be walked in.
     """
     chosen = replace(stage.defaults, **{name: value for name, value in asked.items() if value is not None})
     if chosen.sampler not in SAMPLERS:
         raise RequestError(f"sampler {chosen.sampler!r} is not one of {', '.join(SAMPLERS)}")
+    respace(stage.process.schedule, chosen.num_steps)
     return chosen
 
 

@@ -1,11 +1,13 @@
 """From a sentence to pictures."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from unclip.diffusion.driver import Plan
 from unclip.errors import RequestError
+from unclip.models.decoder import Decoder
+from unclip.models.prior import Prior
 from unclip.pipelines import stages
-from unclip.system import System
+from unclip.system import SamplingDefaults, Stage, System
 from unclip.text.prompts import check_prompt
 
 LARGEST_SEED = 2**63 - 1
@@ -36,9 +38,37 @@ def checked(system: System, request: TextToImage) -> TextToImage:
     for name in ("guidance_scale", "prior_guidance_scale"):
         if (scale := getattr(request, name)) is not None and not 0 <= scale <= 100:
             raise RequestError(f"{name} must be between 0 and 100, not {scale}")
+    _settings(system, request)
     system.check_size(request.size)
-    check_prompt(request.prompt, system.tokenizer)
-    return request
+    return replace(request, prompt=check_prompt(request.prompt, system.tokenizer))
+
+
+def _stages(system: System) -> tuple[Stage[Prior], Stage[Decoder]]:
+    if system.prior is None or system.decoder is None:
+        raise RequestError("a sentence needs a prior and a decoder: load the model with both")
+    return system.prior, system.decoder
+
+
+def _settings(system: System, request: TextToImage) -> tuple[SamplingDefaults, SamplingDefaults]:
+    """Return how prior and decoder are sampled."""
+    prior, decoder = _stages(system)
+    asked = {"num_steps": request.steps, "guidance_scale": request.guidance_scale, "sampler": request.sampler}
+    return (
+        stages.settings(prior, guidance_scale=request.prior_guidance_scale),
+        stages.settings(decoder, **asked),
+    )
+
+
+def resolved(system: System, request: TextToImage) -> dict[str, str | int | float]:
+    """Return the request with the model's defaults filled in, as it goes into a picture's metadata."""
+    prior, decoder = _settings(system, request)
+    return {
+        **asdict(request),
+        "steps": decoder.num_steps,
+        "guidance_scale": decoder.guidance_scale,
+        "prior_guidance_scale": prior.guidance_scale,
+        "sampler": decoder.sampler,
+    }
 
 
 def text_to_image(system: System, request: TextToImage) -> Plan:
@@ -47,19 +77,16 @@ def text_to_image(system: System, request: TextToImage) -> Plan:
     Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
     Source: Ramesh et al. 2022, section 2.
     """
-    checked(system, request)
-    assert system.prior and system.decoder
-    prior_settings = stages.settings(system.prior, guidance_scale=request.prior_guidance_scale)
-    decoder_settings = stages.settings(
-        system.decoder, num_steps=request.steps, guidance_scale=request.guidance_scale, sampler=request.sampler
-    )
+    request = checked(system, request)
+    prior, decoder = _stages(system)
+    prior_settings, decoder_settings = _settings(system, request)
     seeds = [request.seed + k for k in range(request.n)]
     text = stages.encode_text(system.clip, system.tokenizer, [request.prompt] * request.n)
     empty = stages.encode_text(system.clip, system.tokenizer, [""] * request.n)
 
-    sample = yield stages.prior(system.prior, prior_settings, text, empty, seeds, request.candidates)
-    image_embed = stages.nearest_to_text(system.prior, sample, text["text_embed"])
-    images = yield stages.decoder(system.decoder, decoder_settings, image_embed, text, empty, seeds)
+    sample = yield stages.prior(prior, prior_settings, text, empty, seeds, request.candidates)
+    image_embed = stages.nearest_to_text(prior, sample, text["text_embed"])
+    images = yield stages.decoder(decoder, decoder_settings, image_embed, text, empty, seeds)
     for upsampler in system.upsamplers:
         if upsampler.network.config.image_size <= request.size:
             images = yield stages.upsampler(upsampler, stages.settings(upsampler), images, seeds)

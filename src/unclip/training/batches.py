@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unclip.data.example import Example
+from unclip.images import to_tensor
 
 Draw = Callable[[int], Example]  # the example of an index
 
@@ -24,8 +25,7 @@ class Batch:
 
     def pixels(self, device: torch.device) -> Float[Tensor, "b 3 h w"]:
         """Return the pictures in [-1, 1] on a device."""
-        images = self.images.to(device, non_blocking=True).permute(0, 3, 1, 2)
-        return images.float() / 127.5 - 1
+        return to_tensor(self.images.to(device, non_blocking=True))
 
     def __len__(self) -> int:
         return len(self.captions)

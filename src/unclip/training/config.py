@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unclip.errors import RequestError
+
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How one network is trained. Progress counts images; a step is one change of the weights."""
+    """How one network is trained. Progress counts images; a step is one change of the weights.
+
+    Raises RequestError if a batch cannot be cut into `micro_batches` equal parts.
+    """
 
     images: int  # how many to train on in all; sets the end of the learning-rate schedule
     batch_size: int  # images per step
@@ -16,8 +21,8 @@ class TrainConfig:
     image_size: int  # pixels a side of what the network is shown (of crops, for upsamplers)
     seed: int = 0
     micro_batches: int = 1  # parts a batch is run in, to save memory
-    muon_learning_rate: float | None = None  # of Muon, which takes the hidden weights; None: AdamW takes all
-    weight_decay: float = 0.01
+    muon_learning_rate: float | None = None  # of Muon, for the hidden weights; None or 0: AdamW takes all
+    weight_decay: float = 0.01  # of AdamW
     beta2: float = 0.99
     warmup_images: int = 20_000
     decay_share: float = 0.2  # last part of the run, in which the rate falls to 0
@@ -30,15 +35,23 @@ class TrainConfig:
     checkpoint_minutes: float = 5.0
     sheet_minutes: float = 10.0
 
+    def __post_init__(self):
+        if self.batch_size % self.micro_batches:
+            raise RequestError(
+                f"a batch of {self.batch_size} cannot be cut into {self.micro_batches} equal micro-batches:"
+                " choose a divisor"
+            )
+
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
         return -(-self.images // self.batch_size)
 
     def rate(self, step: int) -> float:
-        """Return the factor on the learning rate at `step` (0 is the first): warm-up, constant, linear decay to 0.
+        """Return the factor on the learning rate at `step` (0 is the first).
 
-        Before the decay begins it does not depend on `images`, so a run may be prolonged until then.
+        It warms up, stays at 1, and falls linearly to 0 in the last `decay_share` of the run. Before that it
+        does not depend on `images`, so a run may be prolonged until then.
         """
         seen = (step + 1) * self.batch_size
         warmup = min(1.0, seen / self.warmup_images) if self.warmup_images else 1.0

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 def power_exponent(sigma_rel: float) -> float:
     """Return gamma such that averaging with weight t^gamma has relative width `sigma_rel` (0 to 0.28).
 
-    Solves sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)). Source: Karras et al. 2024 (EDM2), appendix C.
+    Solves sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)).
+    Source: Karras et al. 2024 (EDM2), appendix C.
     """
     low, high = 0.0, 1e5
     for _ in range(100):
@@ -22,7 +23,8 @@ def power_exponent(sigma_rel: float) -> float:
 class PowerEma:
     """Moving average of a network's parameters and buffers with power-function weights.
 
-    The decay is (1 - 1 / step)^(gamma + 1), a function of the step alone. Source: Karras et al. 2024, equation 127.
+    The decay is (1 - 1 / step)^(gamma + 1), a function of the step alone.
+    Source: Karras et al. 2024, equation 127.
     """
 
     def __init__(self, network: nn.Module, sigma_rel: float):
@@ -34,7 +36,8 @@ class PowerEma:
         """Take in the weights after `step` (1 is the first, which is copied)."""
         decay = (1 - 1 / step) ** (self.gamma + 1)
         current = network.state_dict()
-        torch._foreach_lerp_(list(self.tensors.values()), [current[n] for n in self.tensors], 1 - decay)  # pyright: ignore[reportPrivateUsage]
+        now = [current[name] for name in self.tensors]
+        torch._foreach_lerp_(list(self.tensors.values()), now, 1 - decay)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
     def copy_to(self, network: nn.Module) -> None:
         """Give a network the averaged weights."""

@@ -56,8 +56,8 @@ def orthogonalized(matrix: Float[Tensor, "r c"], steps: int = 5) -> Float[Tensor
     return (x.T if tall else x).to(matrix.dtype)
 
 
-# Inputs, outputs, embeddings and all that carries the conditions stay with AdamW: under Muon the text path of a
-# U-Net was seen to die while the loss looked well.
+# Inputs, outputs, embeddings and all that carries the conditions stay with AdamW: under Muon the text path of
+# a U-Net was seen to die while the loss looked well.
 ADAMW_ONLY = (
     "conv_in", "conv_out", "embed", "context", "add_", "project", "tokens", "time.", "patches", "text.blocks",
 )  # fmt: skip
@@ -73,17 +73,15 @@ def hidden_weights(network: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def build_optimizers(network: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Return the optimizers of a network; weight decay is for matrices and kernels only."""
-    hidden = hidden_weights(network) if config.muon_learning_rate is not None else {}
+    """Return the optimizers of a network; weight decay is for AdamW's matrices and kernels only."""
+    hidden = hidden_weights(network) if config.muon_learning_rate else {}
     rest = [p for name, p in network.named_parameters() if p.requires_grad and name not in hidden]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), foreach=True)
-    if config.muon_learning_rate is None:
-        return [adamw]
-    return [adamw, Muon(hidden.values(), config.muon_learning_rate)]
+    return [adamw, Muon(hidden.values(), config.muon_learning_rate)] if config.muon_learning_rate else [adamw]
 
 
 def set_rate(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
@@ -95,7 +93,7 @@ def set_rate(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None
 
 def optimizer_tensors(network: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:
     """Return the optimizers' state as tensors named `parameter/entry`."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
     return {
         f"{names[parameter]}/{entry}": torch.as_tensor(value)
         for optimizer in optimizers
@@ -113,6 +111,6 @@ def restore_optimizers(
     for key, value in tensors.items():
         name, entry = key.rsplit("/", 1)
         parameter = parameters[name]
-        # AdamW keeps its step count on the CPU.
+        # AdamW keeps its step count on the CPU. A copy, since `value` may lie in a file that will be deleted.
         device = value.device if entry == "step" else parameter.device
-        owner[parameter].state[parameter][entry] = value.to(device)
+        owner[parameter].state[parameter][entry] = value.to(device, copy=True)

@@ -1,5 +1,8 @@
 """How each stage is trained unless told otherwise, for the bundled shapes on two CPU cores."""
 
+from dataclasses import replace
+from typing import Any
+
 from unclip.training.config import TrainConfig
 
 RECIPES: dict[str, TrainConfig] = {
@@ -24,9 +27,24 @@ RECIPES: dict[str, TrainConfig] = {
         min_snr_gamma=5.0,
     ),
     "upsampler256": TrainConfig(
-        images=200_000, batch_size=64, learning_rate=1e-3, image_size=64, min_snr_gamma=5.0, warmup_images=5_000
+        images=200_000,
+        batch_size=64,
+        learning_rate=1e-3,
+        image_size=64,
+        min_snr_gamma=5.0,
+        warmup_images=5_000,
     ),
     "upsampler1024": TrainConfig(
-        images=60_000, batch_size=16, learning_rate=5e-4, image_size=256, min_snr_gamma=5.0, warmup_images=2_000
+        images=60_000,
+        batch_size=16,
+        learning_rate=5e-4,
+        image_size=256,
+        min_snr_gamma=5.0,
+        warmup_images=2_000,
     ),
 }
+
+
+def recipe(component: str, **asked: Any) -> TrainConfig:
+    """Return a component's recipe with what is asked for (None: as it stands) in its place."""
+    return replace(RECIPES[component], **{name: value for name, value in asked.items() if value is not None})

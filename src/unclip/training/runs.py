@@ -1,10 +1,10 @@
 """Run folders as components: starting or resuming one, and reading what it has learned."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ from unclip.models.clip import Clip
 from unclip.system import StageConfig
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.config import TrainConfig
-from unclip.training.state import newest_checkpoint
+from unclip.training.state import newest_checkpoint, replacing, writing
 
 
 @dataclass(frozen=True)
@@ -32,32 +32,43 @@ class RunConfig:
 
 
 def write_run_config(run: Path, config: RunConfig) -> None:
-    """Begin a run, or check that it is resumed as it was begun; only `images` may have grown.
+    """Begin a run, or check that it is resumed as it was begun; only `images` may change, before the decay.
 
-    Raises CheckpointError naming the first setting that differs.
+    Raises CheckpointError naming the first setting that differs, DataError if the folder is not writable.
     """
     path = run / "config.json"
     if path.exists():
-        before = read_run_config(run)
-        _check_same(before, config, run)
-    run.mkdir(parents=True, exist_ok=True)
-    write_json(path, config_to_json(config))
+        _check_same(read_run_config(run), config, run)
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:
+        write_json(unfinished, config_to_json(config))
 
 
 def _check_same(before: RunConfig, now: RunConfig, run: Path) -> None:
-    def flat(config: RunConfig) -> dict[str, Any]:
-        values = config_to_json(config)
-        return {**{f"train.{k}": v for k, v in values.pop("train").items()}, **values}
-
-    old, new = flat(before), flat(now)
+    old, new = (dict(_settings(config_to_json(config))) for config in (before, now))
     for name, value in old.items():
         if name not in ("train.images", "data") and value != new[name]:
             raise CheckpointError(
-                f"{run} was begun with {name} = {value}, not {new[name]}: resume it as it was or choose another folder"
+                f"{run} was begun with {name} = {value}, not {new[name]}:"
+                " resume it as it was or choose another folder"
             )
-    decay_began = before.train.images * (1 - before.train.decay_share)
-    if new["train.images"] != old["train.images"] and _images_done(run, before) > decay_began:
-        raise CheckpointError(f"{run}: its rate is already falling towards {before.train.images} images")
+    images = before.train.images, now.train.images
+    decay_began = min(images) * (1 - before.train.decay_share)
+    if images[0] != images[1] and _images_done(run, before) > decay_began:
+        raise CheckpointError(
+            f"{run} cannot end at {images[1]} images: its rate is already falling towards {min(images)};"
+            f" let it end at {images[0]} or choose another folder"
+        )
+
+
+def _settings(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of nested configs by dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _settings(cast(dict[str, Any], value), f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _images_done(run: Path, config: RunConfig) -> int:

@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from unclip.checkpoints.configs import write_json
@@ -18,30 +20,47 @@ MANIFEST = "manifest.json"
 KEPT = 2  # checkpoints
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write a file or folder into a DataError that names it."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} could not be written ({error}); free space and resume") from error
+
+
 def save_checkpoint(run: Path, step: int, files: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write `step-N/` with one safetensors file per entry, then drop all but the newest two.
+    """Write `step-N/` with one safetensors file per entry, then drop all but it and the one before.
 
     The folder appears in one rename after everything in it is on disk, so a crash leaves it whole or absent.
     Raises DataError if the disk is full or not writable; what was there stays.
     """
     unfinished, final = run / f"step-{step}.tmp", run / f"step-{step}"
+    for left in run.glob("step-*.tmp"):  # by a crash
+        shutil.rmtree(left)
     try:
+        with writing(final):
+            _write(unfinished, step, files)
+            shutil.rmtree(final, ignore_errors=True)
+            unfinished.rename(final)
+            flush(run)
+    finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        for name, tensors in files.items():
-            write_tensors(unfinished / f"{name}.safetensors", tensors)
-        manifest = {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in sorted(unfinished.iterdir())}
-        write_json(unfinished / MANIFEST, {"step": step, "files": manifest})
-        for path in [*unfinished.iterdir(), unfinished]:
-            flush(path)
-        shutil.rmtree(final, ignore_errors=True)
-        unfinished.rename(final)
-        flush(run)
-    except Exception as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise DataError(f"checkpoint {final} could not be written ({error}); free space and resume") from error
-    for old in steps(run)[:-KEPT]:
-        shutil.rmtree(run / f"step-{old}")
+    kept = [before for before in steps(run) if before <= step][-KEPT:]
+    for other in set(steps(run)).difference(kept):  # those beyond `step` were torn, or it would not be drawn again
+        shutil.rmtree(run / f"step-{other}")
+
+
+def _write(folder: Path, step: int, files: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write files and manifest, and wait until they are on disk."""
+    folder.mkdir(parents=True)
+    for name, tensors in files.items():
+        write_tensors(folder / f"{name}.safetensors", tensors)
+    written = sorted(folder.iterdir())
+    manifest = {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in written}
+    write_json(folder / MANIFEST, {"step": step, "files": manifest})
+    for path in [*folder.iterdir(), folder]:
+        flush(path)
 
 
 def flush(path: Path) -> None:
@@ -73,7 +92,8 @@ def verify(checkpoint: Path) -> None:
         raise CheckpointError(f"checkpoint {checkpoint} has no readable manifest ({error})") from None
     for name, expected in files.items():
         path = checkpoint / name
-        if not path.is_file() or path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
+        whole = path.is_file() and path.stat().st_size == expected["bytes"]
+        if not whole or sha256(path) != expected["sha256"]:
             raise CheckpointError(f"checkpoint {checkpoint} is torn: {name} differs from its manifest")
 
 
@@ -84,7 +104,7 @@ def newest_checkpoint(run: Path, warn: Callable[[str], None]) -> Path | None:
         try:
             verify(checkpoint)
         except CheckpointError as error:
-            warn(f"{error}; using the one before")
+            warn(f"{error}; it is passed over")
         else:
             return checkpoint
     return None
@@ -95,19 +115,36 @@ def load_checkpoint(checkpoint: Path) -> dict[str, dict[str, Tensor]]:
     return {path.stem: read_tensors(path) for path in sorted(checkpoint.glob("*.safetensors"))}
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield where to write a file, so that a crash leaves `path` as it was or whole.
+
+    Raises DataError if the disk is full or not writable.
+    """
+    unfinished = path.with_name(f"{path.name}.tmp")
+    try:
+        with writing(path):
+            yield unfinished
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 class Log:
-    """A JSON-lines file keyed by step, cut back to the checkpoint on resume."""
+    """A JSON-lines file keyed by step, cut back to the checkpoint on resume.
+
+    Raises DataError if the disk is full or not writable.
+    """
 
     def __init__(self, path: Path, resume_step: int):
         self.path = path
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text("".join(f"{line}\n" for line in kept))
-        temporary.replace(path)
+        with replacing(path) as unfinished:
+            unfinished.write_text("".join(f"{line}\n" for line in kept))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line."""
-        with self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
 

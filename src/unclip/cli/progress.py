@@ -1,0 +1,48 @@
+"""Live progress on standard error; plain lines, or nothing, where that is no terminal."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from unclip.pipelines.generation import Generation
+    from unclip.training.loop import Progress as Report
+
+
+def watch(generation: "Generation") -> list["Image"]:
+    """Run a generation to its end, with one bar per stage."""
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {}
+        for step in generation:
+            if step.stage not in tasks:
+                tasks[step.stage] = bars.add_task(step.stage, total=step.num_steps)
+            bars.update(tasks[step.stage], completed=step.index)
+    return generation.images
+
+
+def watch_training(name: str, images: int, reports: Iterable["Report"]) -> None:
+    """Show images done, rate, loss and time left; where there is no terminal, one line per report."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(
+            "{task.completed:,}/{task.total:,} images, {task.fields[rate]:.1f}/s, loss {task.fields[loss]:.4f}"
+        ),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(name, total=images, rate=0.0, loss=float("nan"))
+        for report in reports:
+            bars.update(task, completed=report.images, rate=report.images_per_second, loss=report.loss)
+            if not console.is_terminal:
+                left = f"{report.seconds_left / 60:.0f} min left"
+                rate = f"{report.images_per_second:.1f}/s"
+                console.print(
+                    f"{name}: {report.images:,}/{images:,} images, {rate}, loss {report.loss:.4f}, {left}"
+                )

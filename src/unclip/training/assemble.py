@@ -1,0 +1,99 @@
+"""From run folders to a model folder."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unclip.checkpoints.configs import read_json
+from unclip.checkpoints.store import UPSAMPLERS, load_component, load_system, named_stages, save_system
+from unclip.diffusion.process import Process
+from unclip.errors import CheckpointError, RequestError
+from unclip.models.clip import Clip
+from unclip.system import Card, Stage, System
+from unclip.text.tokenizer import Tokenizer
+from unclip.training.runs import RunConfig, load_run, read_run_config
+
+
+def assemble(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    licence: str,
+    base: Path | None,
+    int8: bool,
+    warn: Callable[[str], None],
+) -> None:
+    """Write a model folder of the runs' averaged weights, the other stages taken from `base`.
+
+    With `int8`, large weights take one byte each. Raises CheckpointError if a run has nothing whole, two runs
+    are of one stage, or a stage stands on another CLIP; RequestError if `out` is there already.
+    """
+    if out.exists():
+        raise RequestError(f"{out} is there already: choose another folder")
+    configs = {run: read_run_config(run) for run in runs}
+    by_stage = {config.component: run for run, config in configs.items()}
+    if len(by_stage) < len(configs):
+        raise CheckpointError(f"{len(configs)} runs make only {', '.join(by_stage)}: give one run per stage")
+    before = load_system(base) if base else None
+    clip, folder = _clip(by_stage, base)
+    for stage in ("prior", "decoder"):
+        if stage in by_stage:
+            _check_clip(clip, by_stage[stage])
+    stages: dict[str, Stage[Any]] = named_stages(before) if before else {}
+    for stage, run in by_stage.items():
+        if (settings := configs[run].stage) is not None:
+            stages[stage] = Stage(load_run(run, warn), Process(settings.process), settings.defaults)
+    system = System(
+        _card(name, licence, configs, by_stage, before),
+        Tokenizer.load(folder / "tokenizer"),
+        clip,
+        stages.get("prior"),
+        stages.get("decoder"),
+        tuple(stages[stage] for stage in UPSAMPLERS if stage in stages),
+    )
+    partial = out.with_name(f"{out.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    save_system(partial, system, int8)
+    partial.rename(out)
+
+
+def _clip(by_stage: dict[str, Path], base: Path | None) -> tuple[Clip, Path]:
+    """Return CLIP and its tokenizer's folder: a run of it, the base, or what a prior or decoder kept."""
+    kept = [run for stage, run in by_stage.items() if stage in ("prior", "decoder")]
+    network: nn.Module
+    if "clip" in by_stage:
+        folder = by_stage["clip"]
+        network = load_run(folder, print)
+    elif base or kept:
+        folder = base or kept[0]
+        network = load_component(folder / "clip", "clip")
+    else:
+        raise CheckpointError("no CLIP among the runs: add its run, or a model with --from")
+    assert isinstance(network, Clip)
+    return network, folder
+
+
+def _check_clip(clip: Clip, run: Path) -> None:
+    own = load_component(run / "clip", "clip").state_dict()
+    other = clip.state_dict()
+    if own.keys() != other.keys() or not all(torch.equal(own[name], other[name]) for name in own):
+        raise CheckpointError(
+            f"{run} was trained on another CLIP: train it on this one, or assemble with its own"
+        )
+
+
+def _card(
+    name: str, licence: str, configs: dict[Path, RunConfig], by_stage: dict[str, Path], before: System | None
+) -> Card:
+    words = set(before.card.words if before else ())
+    data = list(before.card.training_data if before else ())
+    for stage, run in by_stage.items():
+        data.append(f"{stage}: {configs[run].data}")
+        if (run / "words.json").exists():
+            words |= set(read_json(run / "words.json"))
+    return Card(name, licence, tuple(data), tuple(sorted(words)))
