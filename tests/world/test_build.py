@@ -59,10 +59,11 @@ def clones(tmp_path: Path) -> Path:
     for name in "ab":
         picture(root / f"clothing-dataset/images/{name}.jpg", (400, 533))
     picture(root / "GroceryStoreDataset/dataset/train/Fruit/Pear/Anjou/Anjou_001.jpg", (348, 348))
-    table = ',authors,fruit,image,painting_index,subjects,thumbnail_image,year\n0,"Lower, Elsie E.\n",Malus,url,1,'
+    table = ",authors,fruit,image,painting_index,subjects,thumbnail_image,year\n"
+    table += '0,"Lower, Elsie E.\n",Malus,url,1,"Malus , apples",,1910\n'
     text(
         root / "USDA_Pomological_Watercolors/data/usda_pomological_watercolors.csv",
-        table + '"Malus , apples",,1910\n',
+        table,
     )
     picture(root / "USDA_Pomological_Watercolors/data/images/image-0.jpg", (127, 183), "yellow")
     for clone in root.iterdir():

@@ -16,7 +16,7 @@ DENSE, PARTIAL = 1.0, 0.0
 
 
 def wordings(scene: Scene, dense: float = DENSE) -> set[str]:
-    return {describe(scene, Random(seed), dense) for seed in range(200)}
+    return {describe(scene, Random(seed), dense) for seed in range(800)}
 
 
 def mentions(caption: str, phrases: tuple[str, ...]) -> bool:
@@ -25,7 +25,7 @@ def mentions(caption: str, phrases: tuple[str, ...]) -> bool:
 
 def test_dense_captions_say_all_that_the_scene_fixes(sprites: Sprites) -> None:
     world = World(sprites, 0, WorldConfig(dense=DENSE))
-    for index in range(400):
+    for index in range(250):
         scene, caption = world.scene(index), world.caption(index)
         words = STYLES[scene.style]
         assert mentions(caption, words.before + words.after)

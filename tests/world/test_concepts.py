@@ -2,7 +2,7 @@ from collections import Counter
 
 from unclip.world import Sprites
 from unclip.world.concepts import SOLIDS, listed
-from unclip.world.scene import _PARTS
+from unclip.world.scene import PARTS
 from unclip.world.words import STYLES
 
 
@@ -28,7 +28,7 @@ def test_who_wears_has_a_brow_and_eyes() -> None:
 
 def test_every_part_of_a_relation_is_played_by_some_of_the_first_sixty() -> None:
     played = frozenset().union(*(concept.parts for concept in listed()[:60]))
-    assert {part for pair in _PARTS.values() for part in pair} <= played
+    assert {part for pair in PARTS.values() for part in pair} <= played
 
 
 def test_the_sample_draws_the_first_concepts(sprites: Sprites) -> None:

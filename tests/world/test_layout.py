@@ -7,7 +7,7 @@ from unclip.world.layout import Placement, lay_out
 from unclip.world.scene import Scene
 
 
-def laid_out(sprites: Sprites, count: int = 400, **settings: object) -> list[tuple[Scene, list[Placement]]]:
+def laid_out(sprites: Sprites, count: int = 200, **settings: object) -> list[tuple[Scene, list[Placement]]]:
     world = World(sprites, 0, replace(WorldConfig(), **settings))
     scenes = (world.scene(index) for index in range(count))
     return [(scene, lay_out(scene, sprites)) for scene in scenes]
@@ -24,19 +24,19 @@ def test_everything_stands_in_the_picture_and_nothing_is_enlarged(sprites: Sprit
 
 
 def test_a_thing_alone_is_large(sprites: Sprites) -> None:
-    for scene, (placed,) in laid_out(sprites, objects=(1, 0, 0, 0, 0)):
+    for scene, (placed,) in laid_out(sprites, objects=(1.0, 0.0, 0.0, 0.0, 0.0)):
         low, high = {None: (0.55, 0.85), "big": (0.85, 1), "small": (0.2, 0.4)}[scene.things[0].size]
         assert low <= max(placed.width, placed.height) <= high
 
 
 def test_each_thing_is_placed_as_often_as_it_is_counted(sprites: Sprites) -> None:
-    for scene, placements in laid_out(sprites, objects=(0, 0, 1, 1, 1)):
+    for scene, placements in laid_out(sprites, objects=(0.0, 0.0, 1.0, 1.0, 1.0)):
         for thing in scene.things:
             assert [placed.thing for placed in placements].count(thing) == thing.count
 
 
 def test_counted_things_do_not_cover_each_other(sprites: Sprites) -> None:
-    for _, placements in laid_out(sprites, objects=(0, 0, 1, 1, 1)):
+    for _, placements in laid_out(sprites, objects=(0.0, 0.0, 1.0, 1.0, 1.0)):
         for i, one in enumerate(placements):
             for other in placements[:i]:
                 apart_x = abs(one.cx - other.cx) - (one.width + other.width) / 2
@@ -47,7 +47,7 @@ def test_counted_things_do_not_cover_each_other(sprites: Sprites) -> None:
 @pytest.mark.parametrize("split", ["train", "heldout"])
 def test_relations_are_what_they_say(sprites: Sprites, split: str) -> None:
     seen = set()
-    for scene, placements in laid_out(sprites, 700, objects=(0, 1, 0, 0, 0), split=split):
+    for scene, placements in laid_out(sprites, 500, objects=(0.0, 1.0, 0.0, 0.0, 0.0), split=split):
         if scene.relation is None:
             continue
         seen.add(scene.relation)

@@ -42,6 +42,6 @@ def test_the_same_copy_twice(sample: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_fit_is_an_error_and_writes_nothing(sample: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^0\.5 MiB is 0\.\d\d MiB too little"):
-        pack(sample, tmp_path / "out", 96, 0.5, 64)
+    with pytest.raises(DataError, match=r"^0\.3 MiB is 0\.\d\d MiB too little"):
+        pack(sample, tmp_path / "out", 32, 0.3, 2)
     assert not (tmp_path / "out").exists()

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from unclip.world import Sprites, World, WorldConfig
+from unclip.world.backgrounds import VARIANTS, background
+from unclip.world.canvas import whole
 from unclip.world.render import render
 
 
@@ -28,10 +30,10 @@ def test_a_scene_is_the_same_scene_at_every_size(sprites: Sprites) -> None:
 
 
 def test_things_stand_out_from_their_background(sprites: Sprites) -> None:
-    world = World(sprites, 0, WorldConfig(objects=(1, 0, 0, 0, 0)))
+    world = World(sprites, 0, WorldConfig(objects=(1.0, 0.0, 0.0, 0.0, 0.0)))
     for index in range(60):
         scene = world.scene(index)
-        empty = render(replace(scene, things=(), relation=None), sprites, 64)
+        empty = background(scene.background, scene.nuisance % VARIANTS, 64, whole(64))
         changed = np.abs(render(scene, sprites, 64).astype(int) - empty).sum(-1) > 30
         assert changed.mean() > (0.02 if scene.things[0].size == "small" else 0.04), scene
 

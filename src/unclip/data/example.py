@@ -1,7 +1,7 @@
 """What training reads: a picture with its caption, and any source that gives one for every index."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +15,7 @@ class Example:
     caption: str
 
 
+@runtime_checkable  # for the checks of types in tests
 class Pictures(Protocol):
     """An endless sequence of captioned pictures: each method is a pure function of its arguments.
 

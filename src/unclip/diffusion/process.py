@@ -123,11 +123,12 @@ class Process:
         quantity (Hang et al. 2023); None weighs all rows alike. The bound weighs 1e-3 times the number
         of steps and does not move the mean (Nichol & Dhariwal 2021, section 3.1).
         """
-        main = output.chunk(2, dim=1)[0] if self.config.variance == "learned_range" else output
+        learned = self.config.variance == "learned_range"
+        main, variance = output.chunk(2, dim=1) if learned else (output, None)
         error = (main - self.target(x0, t, noise)).square().flatten(1).mean(1)
         loss = error if min_snr_gamma is None else error * self._min_snr_weight(t, min_snr_gamma).to(error)
-        if self.config.variance == "learned_range":
-            frozen_mean = torch.cat([main.detach(), output.chunk(2, dim=1)[1]], dim=1)
+        if variance is not None:
+            frozen_mean = torch.cat([main.detach(), variance], dim=1)
             loss = loss + 1e-3 * len(self.schedule.betas) * self.bound(frozen_mean, x0, x_t, t)
         return loss
 

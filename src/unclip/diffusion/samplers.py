@@ -44,19 +44,18 @@ def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
         now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
         alpha = now / then
         beta = 1 - alpha
-        mean = (
-            math.sqrt(then) * beta / (1 - now) * prediction.x0
-            + math.sqrt(alpha) * (1 - then) / (1 - now) * x_t
-        )
-        if t_next < 0:
-            return mean
-        log_low, log_high = math.log(beta * (1 - then) / (1 - now)), math.log(beta)
-        if prediction.variance_mix is None:
-            x_t = mean + math.exp(0.5 * log_low) * noise()
-        else:
-            log_variance = log_low + (log_high - log_low) * prediction.variance_mix
-            x_t = mean + (0.5 * log_variance).exp() * noise()
+        from_x0, from_x_t = math.sqrt(then) * beta / (1 - now), math.sqrt(alpha) * (1 - then) / (1 - now)
+        x_t = from_x0 * prediction.x0 + from_x_t * x_t
+        if t_next >= 0:
+            x_t = x_t + _std(beta * (1 - then) / (1 - now), beta, prediction.variance_mix) * noise()
     return x_t
+
+
+def _std(low: float, high: float, mix: Tensor | None) -> float | Tensor:
+    """Standard deviation of the lower variance, or of where `mix` says between the two, in log space."""
+    if mix is None:
+        return math.sqrt(low)
+    return (0.5 * (math.log(low) + (math.log(high) - math.log(low)) * mix)).exp()
 
 
 def ddim(schedule: Schedule, x_t: Tensor, noise: Noise, eta: float = 0.0) -> Sampling:

@@ -54,7 +54,7 @@ class Decoder(nn.Module):
         image_embed: Float[Tensor, "b d"],
         image_mask: Bool[Tensor, " b"],
         text_embed: Float[Tensor, "b d"],
-        text_encodings: Float[Tensor, "b n w"],
+        text_encodings: Float[Tensor, "b n d_text"],
         text_mask: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b c_out h w"]:
         """Predict from a noised picture; rows whose `image_mask` is False get the learned null embedding.

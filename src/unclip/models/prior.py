@@ -54,7 +54,7 @@ class Prior(nn.Module):
         x_t: Float[Tensor, "b d"],
         t: Shaped[Tensor, " b"],
         text_embed: Float[Tensor, "b d"],
-        text_encodings: Float[Tensor, "b n w"],
+        text_encodings: Float[Tensor, "b n d_text"],
         text_mask: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b d"]:
         """Predict the whitened image embedding from a noised one and the caption."""

@@ -33,7 +33,7 @@ def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Co
     return {"text_embed": embed, "text_encodings": encodings, "text_mask": mask}
 
 
-def settings(stage: Stage[Any], **asked: str | float | None) -> SamplingDefaults:
+def settings(stage: Stage[Any], **asked: str | int | float | None) -> SamplingDefaults:
     """Return the stage's defaults with what the request asks for (None: the default) in their place.
 
     Raises RequestError for an unknown sampler, or for steps that the schedule cannot be walked in.

@@ -1,7 +1,7 @@
 """Beginning or resuming a run: from a component's name and a folder to a trainer."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from unclip.text.prompts import word_list
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.config import TrainConfig
 from unclip.training.loop import Trainer
-from unclip.training.runs import RunConfig, load_clip, load_part, write_run_config
+from unclip.training.runs import RunConfig, load_clip, load_part, read_run_config, write_run_config
+from unclip.training.state import newest_checkpoint, replacing, writing
 from unclip.training.tasks import ClipTask, DecoderTask, PriorTask, Task, TextConditions, UpsamplerTask
 
 CAPTIONS = 20_000  # read to train a tokenizer and to list the words
+WORDS = "words.json"
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,16 @@ class Order:
     compiled: bool = False  # run the network through torch.compile
 
 
-def begin(order: Order, **trainer: Any) -> Trainer:
-    """Return the trainer of an order; a run that was begun before goes on. `trainer` are further fields of Trainer.
+def begin(
+    order: Order, should_stop: Callable[[], bool] = lambda: False, warn: Callable[[str], None] = print
+) -> Trainer:
+    """Return the trainer of an order; a run that was begun before goes on.
 
-    Raises CheckpointError if the run was begun otherwise, RequestError if the order lacks a CLIP.
+    Raises CheckpointError if the run was begun otherwise, RequestError if the order lacks a CLIP,
+    DataError if the run's folder is not writable.
     """
-    conditions = _conditions(order)
-    network = _network(order, conditions)
+    conditions = _conditions(order, warn)
+    network = _network(order, conditions, warn)
     stage = order.system.stages.get(order.component)
     config = RunConfig(order.component, order.train, network.config, stage, order.data)
     write_run_config(order.run, config)
@@ -58,27 +63,36 @@ def begin(order: Order, **trainer: Any) -> Trainer:
         _keep_conditions(order, conditions)
     task = _task(order, stage, conditions)
     return Trainer(
-        task, network, order.pictures, order.train, order.run, order.device, order.workers, order.compiled, **trainer
+        task,
+        network,
+        order.pictures,
+        order.train,
+        order.run,
+        order.device,
+        order.workers,
+        order.compiled,
+        should_stop,
+        warn,
     )
 
 
-def _conditions(order: Order) -> TextConditions | Tokenizer | None:
+def _conditions(order: Order, warn: Callable[[str], None]) -> TextConditions | Tokenizer | None:
     """Return the frozen CLIP of a prior or decoder, the tokenizer of a CLIP, or nothing for an upsampler."""
     if order.component.startswith("upsampler"):
         return None
     if order.component == "clip":
         return _tokenizer(order)
-    source = order.run if (order.run / "clip").is_dir() else order.clip or order.source
+    source = order.run if _keeps_conditions(order.run) else order.clip or order.source
     if source is None:
         raise RequestError(f"the {order.component} stands on a CLIP: name a run of it or a model with --clip")
-    clip, tokenizer = load_clip(source, print)
+    clip, tokenizer = load_clip(source, warn)
     return TextConditions(clip.to(order.device), tokenizer)
 
 
 def _tokenizer(order: Order) -> Tokenizer:
-    for folder in (order.run, order.source):
-        if folder is not None and (folder / "tokenizer").is_dir():
-            return Tokenizer.load(folder / "tokenizer")
+    source = order.run if _keeps_conditions(order.run) else order.source
+    if source is not None:
+        return Tokenizer.load(source / "tokenizer")
     shape = order.system.clip
     return Tokenizer.train(_captions(order.pictures), shape.vocab_size, shape.context_length)
 
@@ -87,9 +101,13 @@ def _captions(pictures: Pictures) -> Iterator[str]:
     return (pictures.caption(index) for index in range(CAPTIONS))
 
 
-def _network(order: Order, conditions: TextConditions | Tokenizer | None) -> nn.Module:
+def _network(
+    order: Order, conditions: TextConditions | Tokenizer | None, warn: Callable[[str], None]
+) -> nn.Module:
     if order.source is not None:
-        return load_part(order.source, order.component, print).requires_grad_(True)
+        if newest_checkpoint(order.run, lambda _: None) is not None:  # which gives the weights
+            return build(order.component, read_run_config(order.run).network)
+        return load_part(order.source, order.component, warn).requires_grad_(True)
     shape: Any = getattr(order.system, order.component)
     if isinstance(conditions, Tokenizer):  # few captions may give fewer tokens than asked for
         shape = dataclasses.replace(shape, vocab_size=conditions.vocab_size)
@@ -113,15 +131,21 @@ def _fitted(shape: Any, clip: ClipConfig) -> Any:
 def _keep_conditions(order: Order, conditions: TextConditions | Tokenizer) -> None:
     """Put tokenizer, word list and the frozen CLIP into the run, so that it stands on its own."""
     run = order.run
-    if (run / "words.json").exists():
+    if _keeps_conditions(run):
         return
-    if isinstance(conditions, Tokenizer):
-        conditions.save(run / "tokenizer")
-    else:
-        conditions.tokenizer.save(run / "tokenizer")
-        save_component(run / "clip", conditions.clip)
-    # Written last: it says that the rest is there.
-    write_json(run / "words.json", list(word_list(_captions(order.pictures))))
+    with writing(run):
+        if isinstance(conditions, Tokenizer):
+            conditions.save(run / "tokenizer")
+        else:
+            conditions.tokenizer.save(run / "tokenizer")
+            save_component(run / "clip", conditions.clip)
+    with replacing(run / WORDS) as unfinished:
+        write_json(unfinished, word_list(_captions(order.pictures)))
+
+
+def _keeps_conditions(run: Path) -> bool:
+    """Tell whether tokenizer and CLIP are in the run: the words are written after them."""
+    return (run / WORDS).exists()
 
 
 def _task(order: Order, stage: StageConfig | None, conditions: TextConditions | Tokenizer | None) -> Task:

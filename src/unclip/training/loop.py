@@ -14,16 +14,18 @@ from unclip.data.example import Example, Pictures
 from unclip.diffusion.noise import derived_seed, generator
 from unclip.errors import DataError
 from unclip.images import grid, to_pil
+from unclip.models.unet import UNet
+from unclip.nn.transformer import Transformer
 from unclip.training.batches import Batch, Steps, batches
 from unclip.training.config import TrainConfig
 from unclip.training.ema import PowerEma
 from unclip.training.optim import build_optimizers, optimizer_tensors, restore_optimizers, set_rate
-from unclip.training.state import Log, load_checkpoint, newest_checkpoint, save_checkpoint
+from unclip.training.state import Log, load_checkpoint, newest_checkpoint, save_checkpoint, writing
 from unclip.training.tasks import Task
 
-PREPARE_BATCH = 1024
 SHEET_BATCH = 12
 PROBE_BATCH = 64
+Metrics = dict[str, int | float]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Progress:
     loss: float
     images_per_second: float
     seconds_left: float
-    metrics: dict[str, float]
+    metrics: Metrics
 
 
 @dataclass(frozen=True)
@@ -113,37 +115,40 @@ class Trainer:
         log, timing = (Log(self.run / f"{name}.jsonl", state.step) for name in ("metrics", "timing"))
         feed = batches(draw, config.batch_size, range(state.step, config.steps), self.workers)
         started = saved = drawn = time.monotonic()
-        first_step, losses = state.step, list[Tensor]()
+        first_step, taken = state.step, list[Tensor]()
         for batch in feed:
-            losses.append(self._step(state, batch))
+            taken.append(self._step(state, batch))
             if state.step % config.log_steps and state.step < config.steps:
                 continue
-            metrics = self._metrics(state, batch, losses)
-            losses.clear()
-            self._record(log, state.step, metrics)
+            metrics = self._metrics(state, batch, taken)
+            taken.clear()
+            log.write(state.step, metrics)
             now = time.monotonic()
             rate = (state.step - first_step) * config.batch_size / (now - started)
-            self._record(timing, state.step, {"seconds": now - started, "images_per_second": rate})
+            timing.write(state.step, {"seconds": now - started, "images_per_second": rate})
             left = (config.steps - state.step) * config.batch_size / rate
             yield Progress(state.step, state.step * config.batch_size, metrics["loss"], rate, left, metrics)
             done = state.step >= config.steps or self.should_stop()
+            if done or now - saved > 60 * config.checkpoint_minutes:
+                state.save(self.run)
+                saved = now
             if done or now - drawn > 60 * config.sheet_minutes:
                 self._sheet(state, draw)
                 drawn = now
-            if done or now - saved > 60 * config.checkpoint_minutes:
-                state.save(self.run)
-                saved = time.monotonic()
             if done:
                 return
 
     def _start(self, draw: Examples) -> State:
         self.network.to(self.device).train()
         if self.device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)
+            self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        for module in self.network.modules():
+            if isinstance(module, UNet | Transformer):
+                module.checkpointing = self.config.checkpointing
         self._forward = torch.compile(self.network) if self.compiled else self.network  # pyright: ignore[reportAttributeAccessIssue]
         checkpoint = newest_checkpoint(self.run, self.warn)
         if checkpoint is None:
-            self.task.prepare(self.network, Steps(draw, PREPARE_BATCH)[0])
+            self.task.prepare(self.network, Steps(draw, self.config.batch_size))
         state = State.fresh(self.network, self.config)
         if checkpoint is not None:
             state.restore(checkpoint)
@@ -156,16 +161,16 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     def _step(self, state: State, batch: Batch) -> Tensor:
-        """Change the weights once; return the loss."""
+        """Change the weights once; return the loss and the gradient's norm."""
         parts = self.config.micro_batches
         total = torch.zeros((), device=self.device)
         for i in range(parts):
             torch.manual_seed(derived_seed(self.config.seed, state.step, i, "dropout"))
             with self._autocast():
-                loss = self.task.loss(self._forward, batch.part(i, parts), self._generator(state.step, i)) / parts
-            loss.backward()
-            total += loss.detach()
-        nn.utils.clip_grad_norm_(state.network.parameters(), self.config.clip_norm)
+                loss = self.task.loss(self._forward, batch.part(i, parts), self._generator(state.step, i))
+            (loss / parts).backward()
+            total += loss.detach() / parts
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.config.clip_norm)
         set_rate(state.optimizers, self.config.rate(state.step))
         for optimizer in state.optimizers:
             optimizer.step()
@@ -173,24 +178,24 @@ class Trainer:
         state.step += 1
         for average in state.averages.values():
             average.update(state.network, state.step)
-        return total
+        return torch.stack([total, norm])
 
     @torch.no_grad()
-    def _metrics(self, state: State, batch: Batch, losses: list[Tensor]) -> dict[str, float]:
-        loss = torch.stack(losses).mean().item()
-        if not math.isfinite(loss):
-            raise DataError(f"the loss is {loss} at step {state.step}: lower the learning rate and resume")
+    def _metrics(self, state: State, batch: Batch, taken: list[Tensor]) -> Metrics:
+        """Average what the steps since the last line gave, and probe the weights on the last batch."""
+        loss, norm = torch.stack(taken).mean(dim=0).tolist()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DataError(
+                f"by step {state.step} the loss is {loss} and the gradient's norm {norm}:"
+                " begin another run with a lower learning rate"
+            )
         batch = Batch(batch.images[:PROBE_BATCH], batch.captions[:PROBE_BATCH])
+        state.network.eval()
         with self._autocast():
             measured = self.task.probe(state.network, batch, self._generator(state.step, "probe"))
-        rate = self.config.rate(state.step - 1)
-        return {"images": state.step * self.config.batch_size, "loss": loss, "rate": rate, **measured}
-
-    def _record(self, log: Log, step: int, values: dict[str, float]) -> None:
-        try:
-            log.write(step, values)
-        except OSError as error:
-            raise DataError(f"{log.path} could not be written ({error}); free space and resume") from error
+        state.network.train()
+        seen, rate = state.step * self.config.batch_size, self.config.rate(state.step - 1)
+        return {"images": seen, "loss": loss, "gradient_norm": norm, "rate": rate, **measured}
 
     @torch.no_grad()
     def _sheet(self, state: State, draw: Examples) -> None:
@@ -205,6 +210,7 @@ class Trainer:
         state.network.train()
         state.network.load_state_dict(weights)
         if rows:
-            pictures = [picture for row in rows for picture in to_pil(row)]
-            (self.run / "samples").mkdir(exist_ok=True)
-            grid(pictures, columns=SHEET_BATCH).save(self.run / "samples" / f"step-{state.step}.png")
+            path = self.run / "samples" / f"step-{state.step}.png"
+            with writing(path):
+                path.parent.mkdir(exist_ok=True)
+                grid([picture for row in rows for picture in to_pil(row)], SHEET_BATCH).save(path)

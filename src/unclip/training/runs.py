@@ -53,12 +53,17 @@ def _check_same(before: RunConfig, now: RunConfig, run: Path) -> None:
                 f"{run} was begun with {name} = {value}, not {new[name]}:"
                 " resume it as it was or choose another folder"
             )
-    images = before.train.images, now.train.images
-    decay_began = min(images) * (1 - before.train.decay_share)
-    if images[0] != images[1] and _images_done(run, before) > decay_began:
+    if before.train.images != now.train.images:
+        _check_before_decay(before.train, now.train, run)
+
+
+def _check_before_decay(before: TrainConfig, now: TrainConfig, run: Path) -> None:
+    checkpoint = newest_checkpoint(run, lambda _: None)
+    done = int(checkpoint.name.removeprefix("step-")) * before.batch_size if checkpoint else 0
+    if done > min(before.images, now.images) * (1 - before.decay_share):
         raise CheckpointError(
-            f"{run} cannot end at {images[1]} images: its rate is already falling towards {min(images)};"
-            f" let it end at {images[0]} or choose another folder"
+            f"{run} has seen {done} images, too many to end at {now.images} instead of {before.images}:"
+            " its rate would have fallen otherwise; choose another folder"
         )
 
 
@@ -69,11 +74,6 @@ def _settings(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _settings(cast(dict[str, Any], value), f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _images_done(run: Path, config: RunConfig) -> int:
-    checkpoint = newest_checkpoint(run, lambda _: None)
-    return int(checkpoint.name.removeprefix("step-")) * config.train.batch_size if checkpoint else 0
 
 
 def read_run_config(run: Path) -> RunConfig:
@@ -110,16 +110,31 @@ def load_run(run: Path, warn: Callable[[str], None], ema: str | None = None) -> 
 
 
 def load_part(source: Path, component: str, warn: Callable[[str], None]) -> nn.Module:
-    """Return a component's network from a run of it or from a model folder. Raises CheckpointError."""
+    """Return a component's network from a run of it or from a model folder, in memory of its own.
+
+    Raises CheckpointError if it is not there.
+    """
     if not source.is_dir():
         raise CheckpointError(f"no run or model folder at {source}")
     # A model folder has every component in a subfolder; runs of prior and decoder have their CLIP there.
     if not is_run(source) or (source / component).is_dir():
-        return load_component(source / component, component)
+        return _owned(load_component(source / component, component))
     found = read_run_config(source).component
     if found != component:
         raise CheckpointError(f"{source} is a run of {found}, a run of {component} is needed")
-    return load_run(source, warn)
+    return _owned(load_run(source, warn))
+
+
+def _owned(network: nn.Module) -> nn.Module:
+    """Copy the weights out of the file that they are mapped from.
+
+    A run begins on one file and resumes on another, and sums over memory that is aligned otherwise may differ
+    in the last bit.
+    """
+    network.load_state_dict(
+        {name: tensor.clone() for name, tensor in network.state_dict().items()}, assign=True
+    )
+    return network
 
 
 def load_clip(source: Path, warn: Callable[[str], None]) -> tuple[Clip, Tokenizer]:

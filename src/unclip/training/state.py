@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ KEPT = 2  # checkpoints
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Generator[None, None, None]:
     """Turn a failure to write a file or folder into a DataError that names it."""
     try:
         yield
@@ -47,7 +47,9 @@ def save_checkpoint(run: Path, step: int, files: Mapping[str, Mapping[str, Tenso
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     kept = [before for before in steps(run) if before <= step][-KEPT:]
-    for other in set(steps(run)).difference(kept):  # those beyond `step` were torn, or it would not be drawn again
+    for other in set(steps(run)).difference(
+        kept
+    ):  # those beyond `step` were torn, or it would not be drawn again
         shutil.rmtree(run / f"step-{other}")
 
 
@@ -116,7 +118,7 @@ def load_checkpoint(checkpoint: Path) -> dict[str, dict[str, Tensor]]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path, None, None]:
     """Yield where to write a file, so that a crash leaves `path` as it was or whole.
 
     Raises DataError if the disk is full or not writable.
@@ -142,7 +144,7 @@ class Log:
         with replacing(path) as unfinished:
             unfinished.write_text("".join(f"{line}\n" for line in kept))
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, int | float]) -> None:
         """Append one line."""
         with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")

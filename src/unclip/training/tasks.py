@@ -5,7 +5,7 @@ A task never changes the network; every random number comes from the generator i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +23,14 @@ from unclip.models.clip import Clip
 from unclip.models.prior import Prior
 from unclip.pipelines.stages import encode_text
 from unclip.text.tokenizer import Tokenizer
-from unclip.training.batches import Batch
+from unclip.training.batches import Batch, Steps
 
+WHITENED_ON = 1024  # pictures
 SHEET_STEPS = 16
 SHEET_GUIDANCE = 2.0
 
 
+@runtime_checkable  # for the checks of types in tests
 class Task(Protocol):
     """What the training loop needs to know of a stage."""
 
@@ -36,8 +38,8 @@ class Task(Protocol):
         """Return one training example of `size` pixels a side."""
         ...
 
-    def prepare(self, network: nn.Module, batch: Batch) -> None:
-        """Fit what is fitted once, before the first step, on a large batch."""
+    def prepare(self, network: nn.Module, steps: Steps) -> None:
+        """Fit what is fitted once, before the first step, on as many of the batches as that takes."""
         ...
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
@@ -49,7 +51,7 @@ class Task(Protocol):
         ...
 
     def sheet(self, network: nn.Module, batch: Batch) -> list[Float[Tensor, "b 3 h w"]]:
-        """Return rows of pictures in [-1, 1] to look at, the originals first; none if there is nothing to see."""
+        """Return rows of pictures in [-1, 1], the originals first; none if there is nothing to see."""
         ...
 
 
@@ -60,7 +62,7 @@ class WholePictures:
         """Return a whole picture."""
         return pictures.example(index, size)
 
-    def prepare(self, network: nn.Module, batch: Batch) -> None:
+    def prepare(self, network: nn.Module, steps: Steps) -> None:
         """Fit nothing."""
 
 
@@ -69,9 +71,7 @@ def _device(network: nn.Module) -> torch.device:
 
 
 def _timesteps(process: Process, count: int, generator: Generator) -> Tensor:
-    return torch.randint(
-        len(process.schedule.betas), (count,), generator=generator, device=generator.device
-    )
+    return torch.randint(len(process.schedule.betas), (count,), generator=generator, device=generator.device)
 
 
 def _chance(count: int, probability: float, generator: Generator) -> Bool[Tensor, " b"]:
@@ -120,7 +120,7 @@ class ClipTask(WholePictures):
         length = int(tokens.mask.sum(dim=1).max())  # what follows is padding
         ids, mask = tokens.tokens[:, :length].to(device), tokens.mask[:, :length].to(device)
         same = (ids[:, None] == ids[None]).all(dim=-1).float()
-        return network(batch.pixels(device), ids, mask), same / same.sum(dim=1, keepdim=True)
+        return network(batch.pixels(device), ids, mask).float(), same / same.sum(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,11 @@ class PriorTask(WholePictures):
     process: Process
     text_drop: float = 0.1
 
-    def prepare(self, network: nn.Module, batch: Batch) -> None:
+    def prepare(self, network: nn.Module, steps: Steps) -> None:
         """Set the mean and deviation that embeddings are whitened with."""
         prior = cast(Prior, network)
-        embeds = torch.cat([self._embed(network, batch.part(i, 16)) for i in range(16)])
+        batches = -(-WHITENED_ON // steps.batch_size)
+        embeds = torch.cat([self._embed(network, steps[step]) for step in range(batches)])
         prior.clip_mean.copy_(embeds.mean(dim=0))
         prior.clip_std.copy_(embeds.std(dim=0))
 
@@ -174,7 +175,9 @@ class PriorTask(WholePictures):
         prior = cast(Prior, network)
         x0 = self._whitened(network, batch)
         last = torch.full((len(x0),), len(self.process.schedule.betas) - 1, device=x0.device)
-        guess = network(_normal(x0, generator), last, **self.conditions.text(batch.captions)).float()
+        x_t = _normal(x0, generator)
+        output = network(x_t, last, **self.conditions.text(batch.captions))
+        guess = self.process.predict(output.float(), x_t, last).x0
         true, guess = prior.unwhiten(x0), prior.unwhiten(guess)
         return {
             "cosine": F.cosine_similarity(guess, true).mean().item(),
@@ -271,9 +274,9 @@ class DecoderTask(WholePictures):
 class UpsamplerTask:
     """The process's loss on crops, beside the crop reduced and corrupted.
 
-    The reduced crop is blurred (kernel 3, sigma 0.4 to 0.8) half of the time and gets noise of up to 0.1, so that
-    the network does not trust what a decoder drew to the pixel; a share of rows starts from pure noise, so that few
-    steps suffice. Source: Ramesh et al. 2022, appendix C; Karlo for few steps.
+    The reduced crop is blurred (kernel 3, sigma 0.4 to 0.8) half of the time and gets noise of up to 0.1, so
+    that the network does not trust what a decoder drew to the pixel; a share of rows starts from pure noise,
+    so that few steps suffice. Source: Ramesh et al. 2022, appendix C; Karlo for few steps.
     """
 
     process: Process
@@ -285,7 +288,7 @@ class UpsamplerTask:
         """Return a crop of `size` pixels of a picture of the target size; captions play no part."""
         return Example(pictures.crop(index, self.target_size, size), "")
 
-    def prepare(self, network: nn.Module, batch: Batch) -> None:
+    def prepare(self, network: nn.Module, steps: Steps) -> None:
         """Fit nothing."""
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:

@@ -138,7 +138,7 @@ def _space(canvas: Canvas, rng: Random) -> None:
     x, y, r = rng.choice((0.12, 0.88)), rng.uniform(0.1, 0.25), rng.uniform(0.07, 0.1)
     planet = rng.choice(((230, 150, 80), (110, 190, 200), (200, 110, 160)))
     canvas.ellipse(x, y, r, r, planet)
-    canvas.ellipse(x, y, 1.8 * r, 0.25 * r, _shift(planet, 40), 0.8)
+    canvas.ellipse(x, y, 1.8 * r, 0.25 * r, _shift(planet, 40.0), 0.8)
 
 
 def _city(canvas: Canvas, rng: Random) -> None:
@@ -166,7 +166,7 @@ def _forest(canvas: Canvas, rng: Random) -> None:
         for tree in range(7):
             x = (tree + rng.random()) / 7
             _fir(canvas, x, 0.68 + 0.05 * depth, rng.uniform(0.4, 0.6), colour)
-    canvas.below(_wave(rng, 0.78, 0.02), (92, 84, 48))
+    canvas.below(_wave(rng, 0.75, 0.02), (92, 84, 48))
 
 
 def _mountains(canvas: Canvas, rng: Random) -> None:

@@ -19,7 +19,7 @@ class Concept:
     plural: of the usual name.
     bare: whether the usual name takes no article: "sunglasses".
     recolour: whether a colour can be named for it.
-    does: its parts in relations: "ride", "hold", "held", "wear", "hat", "eyewear".
+    does: its parts in relations: "ride", "hold", "held", "wear", "worn"; what is worn is a hat or "eyewear".
     anchors: where its "rim", "seat", "brow" or "eyes" are, from the top (0) to the bottom (1) of what is
         drawn, in each style in the order of `STYLES`.
     """
@@ -40,7 +40,7 @@ class Concept:
     @property
     def parts(self) -> frozenset[str]:
         """All that it can be in a relation, by what it does or by a place that it has."""
-        return self.does | self.anchors.keys()
+        return self.does.union(self.anchors)
 
 
 SOLIDS = tuple(

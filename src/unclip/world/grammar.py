@@ -13,7 +13,6 @@ _IRREGULAR = {
     "leaf": "leaves",
     "knife": "knives",
     "loaf": "loaves",
-    "man": "men",
     "mango": "mangoes",
     "mouse": "mice",
     "ox": "oxen",
@@ -27,18 +26,16 @@ _IRREGULAR = {
     "tooth": "teeth",
     "volcano": "volcanoes",
     "wolf": "wolves",
-    "woman": "women",
 }
 # Words that begin with a vowel letter but a consonant sound, and the other way round.
 _CONSONANT_SOUND = ("eu", "one", "ufo", "uku", "uni", "us")
-_VOWEL_SOUND = ("hour", "honest", "x-ray", "8")
+_VOWEL_SOUND = ("honest", "hour", "suv", "x-ray")
 
 
 def article(phrase: str) -> str:
     """Put "a" or "an" in front of a phrase, by the sound of its first word."""
-    vowel = phrase.startswith(_VOWEL_SOUND) or (
-        phrase[0] in "aeiou" and not phrase.startswith(_CONSONANT_SOUND)
-    )
+    sound = phrase.lower()
+    vowel = sound.startswith(_VOWEL_SOUND) or (sound[0] in "aeiou" and not sound.startswith(_CONSONANT_SOUND))
     return f"an {phrase}" if vowel else f"a {phrase}"
 
 
@@ -57,6 +54,8 @@ def listing(phrases: Sequence[str]) -> str:
 def _plural_word(word: str) -> str:
     if word in _IRREGULAR:
         return _IRREGULAR[word]
+    if word.endswith("man"):
+        return word.removesuffix("man") + "men"
     if word.endswith(("s", "x", "z", "ch", "sh")):
         return word + "es"
     if word.endswith("y") and word[-2] not in "aeiou":

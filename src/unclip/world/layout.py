@@ -92,7 +92,7 @@ class _Stage:
 
     def alone(self, thing: Thing) -> Placement:
         share = self.rng.uniform(*_SHARES[thing.size])
-        placed = self.put(thing, _Room(0.5, 0.5, share, share), tilt=8)
+        placed = self.put(thing, _Room(0.5, 0.5, share, share), tilt=8.0)
         free_x, free_y = max(0.48 - placed.width / 2, 0), max(0.48 - placed.height / 2, 0)
         dx, dy = (self.rng.uniform(-1, 1) * min(free, 0.2) for free in (free_x, free_y))
         return replace(placed, cx=0.5 + dx, cy=0.5 + dy)
@@ -103,7 +103,7 @@ class _Stage:
         return _CONTACTS[relation](self, first, second)
 
     def spread(self, things: Sequence[Thing], rooms: Sequence[_Room]) -> list[Placement]:
-        return [self.fitted(thing, room, tilt=6) for thing, room in zip(things, rooms, strict=True)]
+        return [self.fitted(thing, room, tilt=6.0) for thing, room in zip(things, rooms, strict=True)]
 
     def on_top(self, first: Thing, second: Thing) -> list[Placement]:
         under = self.fitted(second, _Room(0.5, 0.72, 0.66, 0.44))

@@ -11,7 +11,7 @@ from unclip.world.words import COLOURS
 
 # How dark the darkest shade of a colour is beside the colour, and how far its highlights go towards white.
 _SHADOW = {"black": 0.25, "white": 0.68, "yellow": 0.55}
-_HIGHLIGHT = {"black": 0.35, "brown": 0.4}
+_HIGHLIGHT = {"black": 0.28, "brown": 0.4}
 _LEAST_BODY = 0.5  # of a drawing's area
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 

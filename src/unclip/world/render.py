@@ -35,7 +35,7 @@ def _draw(
     if left >= right or top >= bottom:
         return
     thing = placement.thing
-    image = sprites.image(style, thing.concept, placement.side * size)
+    image = sprites.image(style, thing.concept, math.ceil(placement.side * size))
     steps = _affine(placement, size, image.width, left, top)
     patch = image.transform(
         (right - left, bottom - top), Image.Transform.AFFINE, steps, Image.Resampling.BILINEAR

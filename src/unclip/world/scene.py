@@ -22,13 +22,15 @@ _RELATIONS = {
     "wearing": 0.05,
     "holding": 0.05,
 }
-_PARTS = {
+PARTS = {
     "inside": ("held", "rim"),
     "riding": ("ride", "seat"),
-    "wearing": ("wear", "hat"),
+    "wearing": ("wear", "worn"),
     "holding": ("hold", "held"),
 }
 _COLOURED, _SIZED = 0.5, 0.12  # of all things, the shares whose colour and size are named
+_EQUAL_PAIR, _EQUAL = 0.25, 0.5  # of two and of more objects, the share that are all the same
+_RELATED = 0.85  # of two different objects, the share that stand in a relation
 _SOLID = 0.25  # of the things of the 3D style, the share that are solids
 
 
@@ -90,23 +92,19 @@ def _things(
 ) -> tuple[str | None, tuple[Thing, ...]]:
     if objects == 1:
         return None, (_thing(rng, _pick(rng, style, cast)),)
-    if rng.random() < (0.25 if objects == 2 else 0.5):
+    if rng.random() < (_EQUAL_PAIR if objects == 2 else _EQUAL):
         return None, (_thing(rng, _pick(rng, style, cast), count=objects),)
-    if objects == 2:
-        return (_pair if rng.random() < 0.15 else _related)(rng, style, cast)
+    if objects == 2 and rng.random() < _RELATED:
+        return _related(rng, style, cast)
     counts = rng.choice(((objects - 1, 1), (1,) * objects))
     return None, _different(rng, style, cast, counts)
 
 
-def _pair(rng: Random, style: str, cast: Sequence[Concept]) -> tuple[str | None, tuple[Thing, ...]]:
-    return None, _different(rng, style, cast, (1, 1))
-
-
 def _related(rng: Random, style: str, cast: Sequence[Concept]) -> tuple[str, tuple[Thing, ...]]:
     relation = rng.choices(tuple(_RELATIONS), tuple(_RELATIONS.values()))[0]
-    if relation not in _PARTS:
+    if relation not in PARTS:
         return relation, _different(rng, style, cast, (1, 1))
-    pair = [[concept for concept in cast if part in concept.parts] for part in _PARTS[relation]]
+    pair = [[concept for concept in cast if part in concept.parts] for part in PARTS[relation]]
     if not all(pair):
         return _related(rng, style, cast)
     first, second = (replace(_thing(rng, rng.choice(concepts)), size=None) for concepts in pair)

@@ -40,7 +40,7 @@ class Entry:
 def encode(image: Image.Image) -> bytes:
     """Encode as WebP: lossy colours, exact transparency."""
     buffer = BytesIO()
-    image.save(buffer, "WEBP", quality=_QUALITY, method=6)
+    image.save(buffer, "WEBP", quality=_QUALITY)
     return buffer.getvalue()
 
 

@@ -93,7 +93,7 @@ class Sprites:
         """Find what of a concept's drawing carries its colour."""
         return _body(self.drawings[style, concept.art][0]) if concept.art else _solid_body(concept.name)
 
-    def image(self, style: str, concept: Concept, px: float) -> Image.Image:
+    def image(self, style: str, concept: Concept, px: int) -> Image.Image:
         """Give a drawing with premultiplied alpha (mode RGBa), of `px` square or the next larger size kept.
 
         Raises `DataError` if it cannot be decoded.

@@ -50,9 +50,7 @@ class World:
     photographs: CaptionedPictures | None = None
 
     def __post_init__(self) -> None:
-        assert self.photographs is not None or not self.config.photographs, (
-            "a share of photographs needs some"
-        )
+        assert self.photographs or not self.config.photographs, "a share of photographs needs some"
 
     def example(self, index: int, size: int) -> Example:
         """Draw scene `index` at `size` px, with its caption."""
@@ -79,14 +77,6 @@ class World:
             return photographs.caption(index)
         return describe(self.scene(index), Random(f"{self.seed}/{index}/caption"), self.config.dense)
 
-    def _photographs_at(self, index: int) -> CaptionedPictures | None:
-        """Give the photographs if picture `index` is one of them."""
-        return (
-            self.photographs
-            if Random(f"{self.seed}/{index}/kind").random() < self.config.photographs
-            else None
-        )
-
     def scene(self, index: int, size: int = 0) -> Scene:
         """Give scene `index`, of things that can be drawn at `size` px without being enlarged.
 
@@ -99,6 +89,11 @@ class World:
             if is_heldout(scene) == (self.config.split == "heldout"):
                 return scene
         raise DataError(f"no {self.config.split} scene of {objects} objects at {size} px; add drawings")
+
+    def _photographs_at(self, index: int) -> CaptionedPictures | None:
+        """Give the photographs if picture `index` is one of them."""
+        share = Random(f"{self.seed}/{index}/kind").random()
+        return self.photographs if share < self.config.photographs else None
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,140 @@
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from unclip.checkpoints.store import fingerprint, load_component, load_system, read_system_file, save_system
+from unclip.diffusion.driver import drive, finish
+from unclip.errors import CheckpointError, RequestError
+from unclip.pipelines.text_to_image import TextToImage, text_to_image
+from unclip.system import System
+
+REQUEST = TextToImage("a red cube", seed=3)
+FILES = [
+    "system.json",
+    "tokenizer/tokenizer.json",
+    *(
+        f"{component}/{file}"
+        for component in ("clip", "prior", "decoder", "upsampler256", "upsampler1024")
+        for file in ("config.json", "model.safetensors")
+    ),
+]
+
+
+def draw(system: System, request: TextToImage = REQUEST) -> Tensor:
+    return finish(drive(text_to_image(system, request)))
+
+
+@pytest.fixture
+def copy(model_folder: Path, tmp_path: Path) -> Path:
+    """The model folder, to be changed."""
+    return Path(shutil.copytree(model_folder, tmp_path / "copy"))
+
+
+def test_a_model_folder_holds_json_and_safetensors_alone(model_folder: Path) -> None:
+    found = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()}
+    assert found == set(FILES)
+
+
+def test_a_loaded_system_draws_the_same_pictures(system: System, model_folder: Path) -> None:
+    loaded = load_system(model_folder)
+    assert torch.equal(draw(loaded), draw(load_system(model_folder)))
+    # Mapped tensors start elsewhere in memory, which changes the order of sums.
+    torch.testing.assert_close(draw(loaded), draw(system), atol=1 / 255, rtol=0)
+    assert loaded.card == system.card
+    assert loaded.sizes == system.sizes
+
+
+def test_a_loaded_system_has_the_same_weights_everywhere(system: System, model_folder: Path) -> None:
+    loaded = load_system(model_folder)
+    for before, after in zip(system.upsamplers, loaded.upsamplers, strict=True):
+        assert (before.process.config, before.defaults) == (after.process.config, after.defaults)
+        for name, tensor in before.network.state_dict().items():
+            assert torch.equal(after.network.state_dict()[name], tensor)
+
+
+def test_saving_what_was_loaded_changes_no_byte(model_folder: Path, tmp_path: Path) -> None:
+    save_system(tmp_path / "again", load_system(model_folder))
+    for file in FILES:
+        assert (tmp_path / "again" / file).read_bytes() == (model_folder / file).read_bytes()
+
+
+def test_loaded_networks_are_ready_and_frozen(model_folder: Path) -> None:
+    for component in ("clip", "prior", "decoder", "upsampler256"):
+        network = load_component(model_folder / component, component)
+        assert not any(module.training for module in network.modules())
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        assert not any(tensor.is_meta for tensor in network.state_dict().values())
+
+
+def test_int8_draws_nearly_the_same_pictures_from_far_fewer_bytes(system: System, tmp_path: Path) -> None:
+    save_system(tmp_path / "small", system, int8=True)
+    difference = (draw(load_system(tmp_path / "small")) - draw(system)).abs()
+    assert 0 < difference.mean() < 0.02
+    file = "upsampler256/model.safetensors"
+    save_system(tmp_path / "large", system)
+    assert (tmp_path / "small" / file).stat().st_size < 0.33 * (tmp_path / "large" / file).stat().st_size
+
+
+def test_only_the_stages_asked_for_are_read(copy: Path) -> None:
+    shutil.rmtree(copy / "prior")
+    (copy / "upsampler1024" / "model.safetensors").unlink()
+    system = load_system(copy, ["decoder", "upsampler256"])
+    assert system.prior is None
+    assert system.sizes == (64, 256)
+    assert load_system(copy, []).sizes == ()
+
+
+@pytest.mark.parametrize("stages", [["decoders"], ["decoder", "clip"], "prior"])
+def test_a_stage_that_is_not_there_is_refused(model_folder: Path, stages: list[str]) -> None:
+    with pytest.raises(RequestError, match="only prior, decoder, upsampler256, upsampler1024"):
+        load_system(model_folder, stages)
+
+
+def test_a_system_of_some_stages_is_saved_as_such(system: System, tmp_path: Path) -> None:
+    save_system(tmp_path, dataclasses.replace(system, prior=None, upsamplers=system.upsamplers[:1]))
+    assert list(read_system_file(tmp_path).stages) == ["decoder", "upsampler256"]
+    assert load_system(tmp_path).sizes == (64, 256)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-20])])
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_or_torn_file_is_named(copy: Path, file: str, damage: Callable[[Path], None]) -> None:
+    damage(copy / file)
+    with pytest.raises(CheckpointError) as caught:
+        load_system(copy)
+    assert str(copy / file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"format": 2, "new": 1}, {"kind": "other"}, {"format": None}])
+def test_another_format_is_refused_as_such(copy: Path, changes: dict[str, object]) -> None:
+    values = json.loads((copy / "system.json").read_text())
+    (copy / "system.json").write_text(json.dumps({**values, **changes}))
+    with pytest.raises(CheckpointError, match="not of format unclip 1"):
+        load_system(copy)
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    config = json.loads((copy / "prior" / "config.json").read_text())
+    (copy / "prior" / "config.json").write_text(json.dumps({**config, "depth": 2}))
+    with pytest.raises(
+        CheckpointError, match=r"prior: unknown tensors \[\], missing \['transformer.blocks.1"
+    ):
+        load_system(copy)
+
+
+def test_a_fingerprint_changes_with_every_file_and_with_nothing_else(copy: Path, model_folder: Path) -> None:
+    assert fingerprint(copy) == fingerprint(model_folder)
+    (copy / "notes.txt").write_text("none of the model's files")
+    assert fingerprint(copy) == fingerprint(model_folder)
+    seen = {fingerprint(model_folder)}
+    for file in FILES:
+        (copy / file).write_bytes((copy / file).read_bytes() + b" ")
+        seen.add(fingerprint(copy))
+    assert len(seen) == 1 + len(FILES)

@@ -1,0 +1,61 @@
+"""What tests share: repeatable randomness, and one tiny untrained system."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from unclip import presets
+from unclip.checkpoints.store import build, save_system
+from unclip.diffusion.process import Process
+from unclip.system import Card, Stage, System
+from unclip.text.tokenizer import Tokenizer
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+torch.set_num_threads(1)  # networks this small wait longer for threads than they compute
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    captions = [f"a {colour} {thing} on a table" for colour in ("red", "blue") for thing in ("cube", "apple")]
+    shape = presets.tiny().clip
+    return Tokenizer.train(captions, shape.vocab_size, shape.context_length)
+
+
+@pytest.fixture(scope="session")
+def system(tokenizer: Tokenizer) -> System:
+    """The tiny preset with random weights, in evaluation mode; tests must not change it."""
+    torch.manual_seed(0)
+    shapes = presets.tiny()
+
+    def network(component: str) -> Any:
+        network = build(component, getattr(shapes, component)).eval().requires_grad_(False)
+        for tensor in network.state_dict().values():
+            if not tensor.any():  # such as the null image embedding, which would be told from no other zero
+                tensor.normal_()
+        return network
+
+    stages = {
+        name: Stage(network(name), Process(config.process), config.defaults)
+        for name, config in shapes.stages.items()
+    }
+    card = Card("tiny", "Apache-2.0", ("nothing",), ("a", "apple", "blue", "cube", "on", "red", "table"))
+    upsamplers = (stages["upsampler256"], stages["upsampler1024"])
+    return System(card, tokenizer, network("clip"), stages["prior"], stages["decoder"], upsamplers)
+
+
+@pytest.fixture(scope="session")
+def model_folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny system as a model folder; tests that change it must copy it first."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    save_system(folder, system)
+    return folder

@@ -1,0 +1,172 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from unclip.diffusion.process import Prediction
+from unclip.diffusion.samplers import SAMPLERS, Query, Sampler, Sampling, ddim, ddpm, dpm_solver_pp
+from unclip.diffusion.schedule import Schedule, cosine, respace
+
+Network = Callable[[Query], Prediction]
+ALL = {**SAMPLERS, "ddim, eta 1": partial(ddim, eta=1.0), "ddim, eta 0.5": partial(ddim, eta=0.5)}
+COSINE = cosine()
+
+
+def sample(sampling: Sampling, network: Network) -> tuple[Tensor, list[Query]]:
+    """The sample, and the queries that led to it."""
+    queries = [next(sampling)]
+    while True:
+        try:
+            queries.append(sampling.send(network(queries[-1])))
+        except StopIteration as stop:
+            return stop.value, queries
+
+
+def no_noise() -> Tensor:
+    raise AssertionError("this sampler draws no noise")
+
+
+def knows(x0: Tensor, schedule: Schedule = COSINE) -> Network:
+    """A network that has seen the only picture there is."""
+
+    def network(query: Query) -> Prediction:
+        alpha_bar = schedule.alpha_bar(query.t)
+        return Prediction(x0, (query.x_t - math.sqrt(alpha_bar) * x0) / math.sqrt(1 - alpha_bar))
+
+    return network
+
+
+def gaussian(mean: float, std: float, schedule: Schedule) -> Network:
+    """The exact network for data from one Gaussian: x0 is its posterior mean."""
+
+    def network(query: Query) -> Prediction:
+        alpha_bar = schedule.alpha_bar(query.t)
+        a, variance = math.sqrt(alpha_bar), alpha_bar * std**2 + 1 - alpha_bar
+        x0 = mean + std**2 * a / variance * (query.x_t - a * mean)
+        return Prediction(x0, (query.x_t - a * x0) / math.sqrt(1 - alpha_bar))
+
+    return network
+
+
+def wavy(query: Query) -> Prediction:
+    """Some smooth network whose x0 and eps belong together."""
+    x0 = (query.x_t + query.t / 1000).sin()
+    alpha_bar = COSINE.alpha_bar(query.t)
+    return Prediction(x0, (query.x_t - math.sqrt(alpha_bar) * x0) / math.sqrt(1 - alpha_bar))
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 25, 1000])
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+def test_a_network_that_knows_the_picture_gets_it(sampler: Sampler, num_steps: int) -> None:
+    x0 = normal(2, 3)
+    noise = partial(normal, 2, 3)
+    found, queries = sample(sampler(respace(COSINE, num_steps), noise(), noise), knows(x0))
+    torch.testing.assert_close(found, x0)
+    assert len(queries) == num_steps
+
+
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+def test_the_visited_timesteps_are_the_schedules(sampler: Sampler) -> None:
+    schedule = replace(COSINE, timesteps=(999, 400, 399, 20))
+    _, queries = sample(sampler(schedule, normal(2), partial(normal, 2)), wavy)
+    assert [query.t for query in queries] == [999, 400, 399, 20]
+
+
+def test_ddpm_draws_from_the_posterior() -> None:
+    """Two steps by hand: to t = 700 by Ho et al. 2020, equation 7, between respaced steps; then to x0."""
+    x_t, z, x0 = normal(4), normal(4), normal(4)
+    _, queries = sample(ddpm(replace(COSINE, timesteps=(900, 700)), x_t, lambda: z), knows(x0))
+    now, then = COSINE.alpha_bar(900), COSINE.alpha_bar(700)
+    alpha = now / then
+    precision = 1 / (1 - then) + alpha / (1 - alpha)
+    mean = (math.sqrt(then) * x0 / (1 - then) + math.sqrt(alpha) * x_t / (1 - alpha)) / precision
+    torch.testing.assert_close(queries[1].x_t, mean + z / math.sqrt(precision))
+
+
+def test_ddpm_draws_no_noise_on_the_last_step() -> None:
+    draws = [normal(4) for _ in range(5)]
+    sample(ddpm(respace(COSINE, 5), draws.pop(), draws.pop), wavy)
+    assert not draws
+
+
+@pytest.mark.parametrize(("mix", "log_variance"), [(0.0, "posterior"), (1.0, "beta"), (0.5, "between")])
+def test_ddpm_uses_the_learned_variance(mix: float, log_variance: str) -> None:
+    x_t, x0 = normal(4), normal(4)
+    schedule = replace(COSINE, timesteps=(900, 700))
+
+    def network(query: Query) -> Prediction:
+        return replace(knows(x0)(query), variance_mix=torch.full_like(x0, mix))
+
+    still, noisy = (
+        sample(ddpm(schedule, x_t, lambda noise=noise: noise), network)[1][1].x_t
+        for noise in (torch.zeros_like(x_t), torch.ones_like(x_t))
+    )
+    now, then = COSINE.alpha_bar(900), COSINE.alpha_bar(700)
+    beta = 1 - now / then
+    posterior = beta * (1 - then) / (1 - now)
+    expected = {"posterior": posterior, "beta": beta, "between": math.sqrt(posterior * beta)}[log_variance]
+    torch.testing.assert_close((noisy - still).square(), torch.full_like(x_t, expected))
+
+
+def test_ddim_with_eta_1_is_ddpm() -> None:
+    draws = [normal(4) for _ in range(10)]
+    schedule = respace(COSINE, 10)
+    expected, _ = sample(ddpm(schedule, draws[0], iter(draws[1:]).__next__), wavy)
+    found, _ = sample(ddim(schedule, draws[0], iter(draws[1:]).__next__, eta=1.0), wavy)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("sampler", [ddim, dpm_solver_pp])
+def test_solvers_of_the_ode_draw_no_noise(sampler: Sampler) -> None:
+    x_t = normal(4)
+    first, _ = sample(sampler(respace(COSINE, 10), x_t, no_noise), wavy)
+    again, _ = sample(sampler(respace(COSINE, 10), x_t, no_noise), wavy)
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3])
+def test_dpm_solver_of_first_order_is_ddim(num_steps: int) -> None:
+    """Lu et al. 2022b, section 4.1; the first and the last step are of first order."""
+    schedule, x_t = respace(COSINE, num_steps), normal(4)
+    expected, _ = sample(ddim(schedule, x_t, no_noise), wavy)
+    found, _ = sample(dpm_solver_pp(schedule, x_t, no_noise), wavy)
+    assert torch.allclose(found, expected) == (num_steps < 3)
+
+
+def error_at_the_end(sampler: Sampler, num_steps: int) -> float:
+    """How far x_t is from the ODE's solution at the last step, on data from N(2, 0.5^2)."""
+    first, last = 7200, 800  # of a grid so fine that its timesteps are evenly spaced whatever their number
+    timesteps = tuple(range(first, last - 1, (last - first) // num_steps))
+    schedule = replace(cosine(8000), timesteps=timesteps)
+    mean, std, z = 2.0, 0.5, torch.linspace(-2, 2, 9).double()
+
+    def solution(t: int) -> Tensor:
+        alpha_bar = schedule.alpha_bar(t)
+        return math.sqrt(alpha_bar) * mean + math.sqrt(alpha_bar * std**2 + 1 - alpha_bar) * z
+
+    _, queries = sample(sampler(schedule, solution(first), no_noise), gaussian(mean, std, schedule))
+    assert queries[-1].t == last
+    return (queries[-1].x_t - solution(last)).abs().max().item()
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (dpm_solver_pp, 2)])
+def test_solvers_converge_at_their_order(sampler: Sampler, order: int) -> None:
+    errors = [error_at_the_end(sampler, num_steps) for num_steps in (40, 80, 160)]
+    for coarse, fine in pairwise(errors):
+        assert coarse / fine == pytest.approx(2**order, rel=0.05)
+
+
+def test_ddpm_draws_from_the_distribution_of_the_data() -> None:
+    noise = partial(normal, 20_000)
+    found, _ = sample(ddpm(respace(COSINE, 200), noise(), noise), gaussian(2.0, 0.5, COSINE))
+    assert found.mean().item() == pytest.approx(2.0, abs=0.02)
+    assert found.std().item() == pytest.approx(0.5, abs=0.02)

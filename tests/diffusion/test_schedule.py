@@ -1,0 +1,84 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unclip.diffusion.schedule import SCHEDULES, Schedule, cosine, linear, respace
+from unclip.errors import RequestError
+
+
+def test_cosine_is_the_closed_form_up_to_its_cap() -> None:
+    schedule = cosine()
+    alpha_bar = [math.cos((s / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2 for s in range(1001)]
+    np.testing.assert_allclose(
+        schedule.alphas_cumprod[:-1], np.array(alpha_bar[1:-1]) / alpha_bar[0], rtol=1e-9
+    )
+    assert schedule.betas[0] == pytest.approx(1 - alpha_bar[1] / alpha_bar[0], rel=1e-12)
+    assert schedule.betas[-1] == 0.999  # the closed form ends at 1
+    assert (schedule.betas[:-1] < 0.999).all()
+
+
+def test_linear_rises_evenly_between_its_ends() -> None:
+    betas = linear().betas
+    assert (betas[0], betas[-1]) == (1e-4, 0.02)
+    np.testing.assert_allclose(np.diff(betas), 0.0199 / 999, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES)
+def test_signal_falls_from_nearly_all_to_nearly_none(make: Callable[[int], Schedule]) -> None:
+    schedule = make(1000)
+    assert (np.diff(schedule.alphas_cumprod) < 0).all()
+    assert 0.999 < schedule.alphas_cumprod[0] < 1
+    assert 0 < schedule.alphas_cumprod[-1] < 1e-4
+
+
+@pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES)
+def test_fewer_steps_lose_the_signal_alike(make: Callable[[int], Schedule]) -> None:
+    fine, coarse = make(1000), make(250)
+    at_same_times = fine.alphas_cumprod[3::4]
+    np.testing.assert_allclose(coarse.alphas_cumprod[:240], at_same_times[:240], atol=0.01)
+
+
+def test_before_the_first_timestep_comes_the_clean_sample() -> None:
+    schedule = cosine()
+    assert schedule.alpha_bar(-1) == 1
+    assert schedule.log_snr(-1) == math.inf
+    alpha_bar = schedule.alpha_bar(300)
+    assert math.exp(schedule.log_snr(300)) == pytest.approx(alpha_bar / (1 - alpha_bar))
+
+
+def test_respacing_to_all_steps_changes_nothing() -> None:
+    assert respace(cosine(), 1000).timesteps == cosine().timesteps == tuple(range(999, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "timesteps"),
+    [
+        (1, [999]),
+        (2, [999, 0]),
+        (7, [999, 832, 666, 500, 333, 166, 0]),
+        (25, [999, 957, 916, 874, 832]),
+    ],
+)
+def test_spacing_is_karlos(num_steps: int, timesteps: list[int]) -> None:
+    visited = list(respace(cosine(), num_steps).timesteps)
+    assert visited[: len(timesteps)] == timesteps
+    assert num_steps == 1 or visited[-1] == 0
+    assert num_steps != 25 or visited[-2] == 42
+
+
+@given(st.integers(2, 400).flatmap(lambda last: st.tuples(st.just(last), st.integers(2, last))))
+def test_respaced_timesteps_fall_from_the_noisiest_to_zero(sizes: tuple[int, int]) -> None:
+    num_train_steps, num_steps = sizes
+    visited = respace(linear(num_train_steps), num_steps).timesteps
+    assert (visited[0], visited[-1], len(visited)) == (num_train_steps - 1, 0, num_steps)
+    assert (np.diff(visited) < 0).all()
+
+
+@pytest.mark.parametrize("num_steps", [-1, 0, 1001])
+def test_a_number_of_steps_out_of_range_is_refused(num_steps: int) -> None:
+    with pytest.raises(RequestError, match=f"between 1 and 1000, not {num_steps}"):
+        respace(cosine(), num_steps)

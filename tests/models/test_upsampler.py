@@ -1,0 +1,37 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unclip.models.upsampler import Upsampler
+from unclip.system import System
+
+T = torch.tensor([500])
+
+
+@pytest.fixture
+def upsampler(system: System) -> Upsampler:
+    return system.upsamplers[0].network
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (64, 64), (32, 96)])
+def test_crops_and_whole_pictures_alike_are_enlarged(upsampler: Upsampler, height: int, width: int) -> None:
+    x_t, low_res = torch.randn(1, 3, height, width), torch.randn(1, 3, height // 4, width // 4)
+    assert upsampler(x_t, T, low_res=low_res).shape == x_t.shape
+
+
+def test_the_small_picture_matters(upsampler: Upsampler) -> None:
+    x_t, low_res = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 16, 16)
+    assert not torch.allclose(upsampler(x_t, T, low_res), upsampler(x_t, T, -low_res), atol=1e-4)
+
+
+def test_the_small_picture_is_resized_beside_the_noised_one(upsampler: Upsampler) -> None:
+    x_t, low_res = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 16, 16)
+    resized = F.interpolate(low_res, (64, 64), mode="bicubic", antialias=True)
+    torch.testing.assert_close(upsampler(x_t, T, resized), upsampler(x_t, T, low_res))
+    torch.testing.assert_close(
+        upsampler(x_t, T, low_res), upsampler.unet(torch.cat([x_t, resized], dim=1), T)
+    )
+
+
+def test_no_pixel_attends_to_another(upsampler: Upsampler) -> None:
+    assert not any("attention" in name for name in upsampler.state_dict())
