@@ -66,7 +66,7 @@ def bundled() -> SystemConfig:
 
 
 def tiny() -> SystemConfig:
-    """The bundled model's structure and picture sizes, for tests: every stage is a matter of milliseconds."""
+    """The bundled model's structure and picture sizes, far narrower: for tests."""
     clip = ClipConfig(
         embed_dim=16,
         image_size=64,

@@ -1,4 +1,6 @@
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import torch
 
 import unclip.checkpoints.load
 from unclip.checkpoints.load import choose_device, load
+from unclip.checkpoints.load import model_folder as folder_of
 from unclip.errors import CheckpointError, RequestError
 
 PACKAGE = Path(unclip.checkpoints.load.__file__).parents[1]
@@ -25,7 +28,14 @@ def test_without_a_folder_it_is_the_bundled_model(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unclip.checkpoints.load, "BUNDLED", model_folder)
-    assert load().card.name == "tiny"
+    assert load().card.name == load("bundled").card.name == "tiny"
+
+
+def test_a_folder_named_bundled_is_that_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folder_of("bundled") != Path("bundled")
+    Path("bundled").mkdir()
+    assert folder_of("bundled") == Path("bundled")
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -47,6 +57,16 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_device_that_is_not_there_is_refused(model_folder: Path, name: str) -> None:
     with pytest.raises(RequestError, match=f"device '{name}' is not available: use auto or cpu"):
         load(model_folder, device=name)
+
+
+def test_loading_imports_no_compiler(model_folder: Path) -> None:
+    """That takes longer than drawing a picture."""
+    program = (
+        "import sys; from unclip.checkpoints.load import load; load(sys.argv[1]);"
+        "assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, model_folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_in_the_package_reads_or_writes_pickles() -> None:

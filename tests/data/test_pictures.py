@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -47,7 +47,6 @@ def unread(count: int, seed: int) -> CaptionedPictures:
     )
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.integers(1, 50), st.integers(0, 2**40), st.integers(0, 1000))
 def test_an_epoch_holds_every_picture_once(count: int, seed: int, epoch: int) -> None:
     pictures = unread(count, seed)

@@ -56,6 +56,13 @@ def test_only_unmasked_text_is_seen(text_depth: int) -> None:
     torch.testing.assert_close(decoder(**{**given, "text_encodings": beyond}), decoder(**given))
 
 
+@pytest.mark.parametrize("text_depth", [0, 2])
+def test_padding_may_be_left_off(text_depth: int) -> None:
+    decoder, given = network(text_depth=text_depth), inputs()
+    short = {**given, "text_encodings": given["text_encodings"][:, :5], "text_mask": MASK[:, :5]}
+    torch.testing.assert_close(decoder(**short), decoder(**given))
+
+
 def test_the_image_comes_first_in_the_context_as_karlo_lays_it_out() -> None:
     """Karlo's projection is cut with the token as the innermost axis."""
     decoder, given, seen = network(text_depth=0), inputs(), list[Any]()

@@ -41,6 +41,12 @@ def test_only_unmasked_text_is_seen(prior: Prior) -> None:
     torch.testing.assert_close(prior(**{**given, "text_encodings": beyond}), prior(**given))
 
 
+def test_padding_may_be_left_off(prior: Prior) -> None:
+    given = inputs()
+    short = {**given, "text_encodings": given["text_encodings"][:, :9], "text_mask": MASK[:, :9]}
+    torch.testing.assert_close(prior(**short), prior(**given))
+
+
 def test_the_order_of_words_matters(prior: Prior) -> None:
     given = inputs()
     swapped = given["text_encodings"].clone()

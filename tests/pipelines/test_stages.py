@@ -23,13 +23,36 @@ def text(system: System, *captions: str) -> Any:
     return stages.encode_text(system.clip, system.tokenizer, captions)
 
 
+CAPTIONS = ["a red cube", "", "a blue apple on a table with a red apple on a red cube"]
+
+
 def test_text_conditions_do_not_depend_on_the_batch(system: System) -> None:
-    together, alone = text(system, "a red cube", "", "a blue apple on a table"), text(system, "")
-    for name, tensor in alone.items():
-        torch.testing.assert_close(together[name][1:2], tensor)
-    assert together["text_mask"].sum(dim=1).tolist() == [
-        system.tokenizer.count(c) for c in ("a red cube", "")
-    ] + [system.tokenizer.count("a blue apple on a table")]
+    together = text(system, *CAPTIONS)
+    lengths = [system.tokenizer.count(caption) for caption in CAPTIONS]
+    assert together["text_mask"].sum(dim=1).tolist() == lengths
+    for k, caption in enumerate(CAPTIONS):
+        alone = text(system, caption)
+        torch.testing.assert_close(together["text_embed"][k], alone["text_embed"][0])
+        found, expected = (c["text_encodings"][i, : lengths[k]] for c, i in ((together, k), (alone, 0)))
+        torch.testing.assert_close(found, expected)
+
+
+def test_padding_is_left_off_but_for_a_few_tokens(system: System) -> None:
+    for caption in CAPTIONS:
+        needed, kept = system.tokenizer.count(caption), text(system, caption)["text_mask"].shape[1]
+        assert needed <= kept < needed + 8
+    assert text(system, "cube " * 100)["text_mask"].shape[1] == system.tokenizer.context_length
+
+
+def test_the_absent_caption_stands_beside_every_other(system: System) -> None:
+    given, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, CAPTIONS)
+    alone = text(system, "")
+    for name, tensor in given.items():
+        torch.testing.assert_close(tensor, text(system, *CAPTIONS)[name])
+        assert empty[name].shape == tensor.shape
+        assert torch.equal(empty[name], empty[name][:1].expand_as(tensor))
+    torch.testing.assert_close(empty["text_embed"][:1], alone["text_embed"])
+    assert empty["text_mask"].sum(dim=1).tolist() == [system.tokenizer.count("")] * 3
 
 
 def test_settings_are_the_defaults_but_for_what_is_asked(prior: Stage[Prior]) -> None:
@@ -66,9 +89,9 @@ def test_the_nearest_candidate_is_kept(prior: Stage[Prior]) -> None:
 
 
 def test_candidates_of_a_seed_stand_side_by_side(system: System, prior: Stage[Prior]) -> None:
-    given, empty = text(system, "a red cube", "a blue apple"), text(system, "", "")
+    given, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, ["a red cube", "a blue apple"])
     both = finish(run(stages.prior(prior, PRIOR_SETTINGS, given, empty, [3, 4], candidates=3)))
-    given, empty = text(system, "a blue apple"), text(system, "")
+    given, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, ["a blue apple"])
     second = finish(run(stages.prior(prior, PRIOR_SETTINGS, given, empty, [4], candidates=3)))
     torch.testing.assert_close(both[3:], second)
     assert len(second.unique(dim=0)) == 3
@@ -76,7 +99,8 @@ def test_candidates_of_a_seed_stand_side_by_side(system: System, prior: Stage[Pr
 
 def test_every_prediction_is_within_the_stages_range(system: System, prior: Stage[Prior]) -> None:
     hard = SamplingDefaults("ddim", 3, guidance_scale=100.0)
-    denoising = stages.prior(prior, hard, text(system, "a red cube"), text(system, ""), [1], 4)
+    given, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, ["a red cube"])
+    denoising = stages.prior(prior, hard, given, empty, [1], 4)
     limit = prior.process.config.x0_limit
     largest = max(step.x0.abs().max().item() for step in run(denoising))
     assert largest == pytest.approx(limit)
@@ -85,7 +109,7 @@ def test_every_prediction_is_within_the_stages_range(system: System, prior: Stag
 def test_the_decoder_is_guided_from_no_embedding_and_no_caption(system: System) -> None:
     assert system.decoder is not None
     embed = torch.randn(2, system.decoder.network.config.embed_dim)
-    given, empty = text(system, "a red cube", "a blue apple"), text(system, "", "")
+    given, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, ["a red cube", "a blue apple"])
     rows = list[Any]()
 
     def network(x_t: torch.Tensor, t: torch.Tensor, **conditions: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,8 @@ def draw(system: System, request: TextToImage = REQUEST, **changes: Any) -> Tens
 
 
 def differ(left: Tensor, right: Tensor) -> bool:
-    return (left - right).abs().max().item() > 2 / 255
+    """Beyond what the order of sums can do."""
+    return (left - right).abs().max().item() > 1e-4
 
 
 @pytest.mark.parametrize("size", [64, 256, 1024])
@@ -39,11 +40,11 @@ def test_the_same_request_gives_the_same_pixels(system: System) -> None:
     assert torch.equal(draw(system, size=256), draw(system, size=256))
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
-def test_a_picture_does_not_depend_on_its_company(system: System, sampler: str) -> None:
-    together = draw(system, n=4, size=256, sampler=sampler)
+@pytest.mark.parametrize(("sampler", "size"), [("ddpm", 64), ("ddim", 64), ("dpm++", 256)])
+def test_a_picture_does_not_depend_on_its_company(system: System, sampler: str, size: int) -> None:
+    together = draw(system, n=4, size=size, sampler=sampler)
     for k in range(4):
-        alone = draw(system, n=1, seed=REQUEST.seed + k, size=256, sampler=sampler)
+        alone = draw(system, n=1, seed=REQUEST.seed + k, size=size, sampler=sampler)
         assert not differ(together[k], alone[0])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unclip.errors import CheckpointError
@@ -21,7 +21,6 @@ def ids(text: str) -> list[int]:
     return encoded.tokens[encoded.mask].tolist()
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(st.text(), max_size=4))
 def test_every_sentence_is_padded_between_its_marks(texts: list[str]) -> None:
     encoded = TOKENIZER(texts)
@@ -35,13 +34,11 @@ def test_every_sentence_is_padded_between_its_marks(texts: list[str]) -> None:
         assert (row[length:] == PAD).all()
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(max_size=200))
 def test_count_is_the_length_before_cutting(text: str) -> None:
     assert min(TOKENIZER.count(text), 10) == len(ids(text))
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.text(alphabet="abc ", max_size=12), st.text(alphabet="abc ", max_size=12))
 def test_counts_of_words_add_up(left: str, right: str) -> None:
     marks = 2

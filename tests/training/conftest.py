@@ -11,9 +11,11 @@ from jaxtyping import UInt8
 
 from unclip import presets
 from unclip.data.example import Example
+from unclip.system import System
 from unclip.training import begin, loop, tasks
 from unclip.training.begin import Order
 from unclip.training.config import TrainConfig
+from unclip.training.tasks import TextConditions
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 
@@ -64,6 +66,11 @@ def train(order: Order, **trainer: Any) -> None:
         pass
 
 
+def curve(order: Order) -> list[float]:
+    """Train, and return the losses of the log."""
+    return [report.loss for report in begin.begin(order).train()]
+
+
 def contents(run: Path) -> dict[str, bytes]:
     """Everything a run keeps but the clock, the weights as their manifests' hashes."""
     kept = ("config.json", "words.json", "metrics.jsonl", "manifest.json", "tokenizer.json")
@@ -97,3 +104,19 @@ def _order(tmp_path: Path, clip_run: Path) -> Callable[..., Order]:
 @pytest.fixture(name="contents")
 def _contents() -> Callable[[Path], dict[str, bytes]]:
     return contents
+
+
+@pytest.fixture(name="curve")
+def _curve() -> Callable[[Order], list[float]]:
+    return curve
+
+
+@pytest.fixture(name="train")
+def _train() -> Callable[..., None]:
+    return train
+
+
+@pytest.fixture(scope="session")
+def conditions(system: System) -> TextConditions:
+    """The tiny system's CLIP and tokenizer."""
+    return TextConditions(system.clip, system.tokenizer)

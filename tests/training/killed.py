@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import torch._dynamo  # which the optimizers need: imported once, before the forks
+
 from conftest import be_brief, order, train
 
 WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")

@@ -18,11 +18,7 @@ from unclip.training.state import load_checkpoint
 from unclip.training.tasks import WholePictures
 
 Make = Callable[..., Order]
-
-
-def train(order: Order, **trainer: Any) -> None:
-    for _ in begin(order, **trainer).train():
-        pass
+Train = Callable[..., None]
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -48,7 +44,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    order: Make, contents: Callable[[Path], Any], component: str, settings: dict[str, Any]
+    order: Make, train: Train, contents: Callable[[Path], Any], component: str, settings: dict[str, Any]
 ) -> None:
     straight = order(component, "straight", decay_share=0.5, **settings)
     train(straight)
@@ -62,7 +58,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert {name: data for name, data in contents(broken.run).items() if "step-2" not in name} == kept
 
 
-def test_other_seeds_and_batches_give_other_weights(order: Make) -> None:
+def test_other_seeds_and_batches_give_other_weights(order: Make, train: Train) -> None:
     first, second = order("upsampler256", "first"), order("upsampler256", "second", seed=1)
     train(first)
     train(second)
@@ -71,7 +67,9 @@ def test_other_seeds_and_batches_give_other_weights(order: Make) -> None:
     )
 
 
-def test_a_finished_run_has_nothing_left_to_do(order: Make, contents: Callable[[Path], Any]) -> None:
+def test_a_finished_run_has_nothing_left_to_do(
+    order: Make, train: Train, contents: Callable[[Path], Any]
+) -> None:
     finished = order("upsampler256")
     train(finished)
     before = contents(finished.run)
@@ -121,7 +119,7 @@ def test_micro_batches_have_the_gradient_of_their_batch(linear: Callable[..., An
     torch.testing.assert_close(weights(parts.run), weights(whole.run), rtol=1e-5, atol=1e-6)
 
 
-def test_recomputed_activations_give_the_same_weights(order: Make) -> None:
+def test_recomputed_activations_give_the_same_weights(order: Make, train: Train) -> None:
     kept = order("decoder", "kept", dropout=0.2)
     train(kept)
     trainer = begin(order("decoder", "recomputed", dropout=0.2, checkpointing=True))
@@ -149,7 +147,7 @@ def test_a_probe_sees_the_network_without_dropout(linear: Callable[..., Any]) ->
     assert trainer.network.training
 
 
-def test_a_run_saves_where_it_is_stopped_and_when_time_has_passed(order: Make) -> None:
+def test_a_run_saves_where_it_is_stopped_and_when_time_has_passed(order: Make, train: Train) -> None:
     stopped = order("upsampler256", "stopped", log_steps=1)
     train(stopped, should_stop=lambda: True)
     assert [path.name for path in stopped.run.glob("step-*")] == ["step-1"]

@@ -13,7 +13,7 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "model"
 
 
 def model_folder(path: str | Path | None) -> Path:
-    """Return the folder of a model: the bundled one for None and for "bundled", unless that is a folder here."""
+    """Return a model's folder: the bundled one for None, and for "bundled" unless that is a folder here."""
     if path is None or (str(path) == "bundled" and not Path(path).exists()):
         return BUNDLED
     return Path(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
 from unclip.checkpoints.tensors import load_strictly, read_tensors, to_int8, write_tensors
@@ -55,12 +56,24 @@ def save_component(folder: Path, network: nn.Module, int8: bool = False) -> None
     write_tensors(folder / "model.safetensors", to_int8(weights) if int8 else weights)
 
 
+class _NoNormals(TorchFunctionMode):
+    """Draws no normal numbers: even to draw none, on the meta device, torch would import its compiler."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ == "normal_":  # of torch.Tensor, or of nn.init, which names the tensor
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def load_component(folder: Path, component: str) -> nn.Module:
     """Read one network, strictly, in evaluation mode. Raises CheckpointError."""
     config = config_from_json(
         NETWORKS[component][0], read_json(folder / "config.json"), str(folder / "config.json")
     )
-    with torch.device("meta"):
+    with torch.device("meta"), _NoNormals():
         network = build(component, config)
     load_strictly(network, read_tensors(folder / "model.safetensors"), str(folder))
     return network.eval().requires_grad_(False)

@@ -42,8 +42,8 @@ class ImageTower(nn.Module):
         self.image_size = config.image_size
         width, patches = config.image_width, (config.image_size // config.patch_size) ** 2
         self.patches = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size, bias=False)
-        self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.positions = nn.Parameter(torch.randn(patches + 1, width) * width**-0.5)
+        self.class_token = nn.Parameter(torch.empty(width).normal_(std=width**-0.5))
+        self.positions = nn.Parameter(torch.empty(patches + 1, width).normal_(std=width**-0.5))
         self.norm_in = nn.LayerNorm(width)
         self.transformer = Transformer(
             width, config.image_depth, config.image_heads, activation=config.activation
@@ -72,7 +72,7 @@ class TextTower(nn.Module):
         super().__init__()
         width = config.text_width
         self.tokens = nn.Embedding(config.vocab_size, width)
-        self.positions = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
+        self.positions = nn.Parameter(torch.empty(config.context_length, width).normal_(std=0.01))
         self.transformer = Transformer(
             width, config.text_depth, config.text_heads, causal=True, activation=config.activation
         )

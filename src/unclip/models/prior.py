@@ -41,8 +41,8 @@ class Prior(nn.Module):
         self.project_text = nn.Linear(config.embed_dim, width)
         self.project_image = nn.Linear(config.embed_dim, width)
         self.time = TimestepEmbedding(width, width)
-        self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.positions = nn.Parameter(torch.randn(1, config.context_length + 4, width) * 0.02)
+        self.query = nn.Parameter(torch.empty(1, 1, width).normal_(std=0.02))
+        self.positions = nn.Parameter(torch.empty(1, config.context_length + 4, width).normal_(std=0.02))
         self.transformer = Transformer(width, config.depth, config.heads, causal=True)
         self.norm_out = nn.LayerNorm(width)
         self.project_out = nn.Linear(width, config.embed_dim)
@@ -65,7 +65,8 @@ class Prior(nn.Module):
             self.project_image(x_t)[:, None],  # b 1 d
             self.query.expand(len(x_t), -1, -1),  # b 1 d
         ]
-        x = torch.cat(tokens, dim=1) + self.positions
+        n = text_encodings.shape[1]  # padding may be left off; the last four keep their own positions
+        x = torch.cat(tokens, dim=1) + torch.cat([self.positions[:, :n], self.positions[:, -4:]], dim=1)
         mask = torch.nn.functional.pad(text_mask, (0, 4), value=True)
         x = self.transformer(x, mask)
         return self.project_out(self.norm_out(x[:, -1]))

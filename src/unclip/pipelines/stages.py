@@ -27,10 +27,21 @@ from unclip.text.tokenizer import Tokenizer
 def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Conditions:
     """Return text_embed, text_encodings and text_mask of captions; "" is the absent caption."""
     tokens = tokenizer(captions)
+    # What follows the longest caption is padding; steps of 8 leave compilers few shapes.
+    length = min(-(-int(tokens.mask.sum(dim=1).max()) // 8) * 8, tokenizer.context_length)
     device = clip.logit_scale.device
-    mask = tokens.mask.to(device)
-    embed, encodings = clip.encode_text(tokens.tokens.to(device), mask)
+    mask = tokens.mask[:, :length].to(device)
+    embed, encodings = clip.encode_text(tokens.tokens[:, :length].to(device), mask)
     return {"text_embed": embed, "text_encodings": encodings, "text_mask": mask}
+
+
+def encode_text_and_empty(
+    clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]
+) -> tuple[Conditions, Conditions]:
+    """Return the conditions of captions, and as many rows of the absent caption's, of the same length."""
+    both = encode_text(clip, tokenizer, [*captions, ""])
+    text = {name: rows[:-1] for name, rows in both.items()}
+    return text, {name: rows[-1:].expand_as(text[name]) for name, rows in both.items()}
 
 
 def settings(stage: Stage[Any], **asked: str | int | float | None) -> SamplingDefaults:

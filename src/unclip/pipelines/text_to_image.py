@@ -81,8 +81,7 @@ def text_to_image(system: System, request: TextToImage) -> Plan:
     prior, decoder = _stages(system)
     prior_settings, decoder_settings = _settings(system, request)
     seeds = [request.seed + k for k in range(request.n)]
-    text = stages.encode_text(system.clip, system.tokenizer, [request.prompt] * request.n)
-    empty = stages.encode_text(system.clip, system.tokenizer, [""] * request.n)
+    text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, [request.prompt] * request.n)
 
     sample = yield stages.prior(prior, prior_settings, text, empty, seeds, request.candidates)
     image_embed = stages.nearest_to_text(prior, sample, text["text_embed"])

@@ -110,14 +110,13 @@ class Trainer:
         Yields at every line of the log. What is computed is a function of config and step alone; the clock
         decides only when to save, to draw a sheet, and to stop. Raises DataError if the disk is full.
         """
-        config, draw = self.config, Examples(self.task, self.pictures, self.config.image_size)
-        state = self._start(draw)
+        config, state = self.config, self.start()
         log, timing = (Log(self.run / f"{name}.jsonl", state.step) for name in ("metrics", "timing"))
-        feed = batches(draw, config.batch_size, range(state.step, config.steps), self.workers)
+        feed = batches(self.examples, config.batch_size, range(state.step, config.steps), self.workers)
         started = saved = drawn = time.monotonic()
         first_step, taken = state.step, list[Tensor]()
         for batch in feed:
-            taken.append(self._step(state, batch))
+            taken.append(self.step(state, batch))
             if state.step % config.log_steps and state.step < config.steps:
                 continue
             metrics = self._metrics(state, batch, taken)
@@ -133,12 +132,18 @@ class Trainer:
                 state.save(self.run)
                 saved = now
             if done or now - drawn > 60 * config.sheet_minutes:
-                self._sheet(state, draw)
+                self._sheet(state)
                 drawn = now
             if done:
                 return
 
-    def _start(self, draw: Examples) -> State:
+    @property
+    def examples(self) -> Examples:
+        """What is learnt from."""
+        return Examples(self.task, self.pictures, self.config.image_size)
+
+    def start(self) -> State:
+        """Return the state of the newest valid checkpoint, or else that before the first step."""
         self.network.to(self.device).train()
         if self.device.type == "cuda":
             self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -148,7 +153,7 @@ class Trainer:
         self._forward = torch.compile(self.network) if self.compiled else self.network  # pyright: ignore[reportAttributeAccessIssue]
         checkpoint = newest_checkpoint(self.run, self.warn)
         if checkpoint is None:
-            self.task.prepare(self.network, Steps(draw, self.config.batch_size))
+            self.task.prepare(self.network, Steps(self.examples, self.config.batch_size))
         state = State.fresh(self.network, self.config)
         if checkpoint is not None:
             state.restore(checkpoint)
@@ -160,7 +165,7 @@ class Trainer:
     def _autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
-    def _step(self, state: State, batch: Batch) -> Tensor:
+    def step(self, state: State, batch: Batch) -> Tensor:
         """Change the weights once; return the loss and the gradient's norm."""
         parts = self.config.micro_batches
         total = torch.zeros((), device=self.device)
@@ -198,7 +203,7 @@ class Trainer:
         return {"images": seen, "loss": loss, "gradient_norm": norm, "rate": rate, **measured}
 
     @torch.no_grad()
-    def _sheet(self, state: State, draw: Examples) -> None:
+    def _sheet(self, state: State) -> None:
         """Draw a sheet with the widest average in place of the weights."""
         if not state.averages:
             return
@@ -206,7 +211,7 @@ class Trainer:
         list(state.averages.values())[-1].copy_to(state.network)
         state.network.eval()
         # Examples far beyond the run's own.
-        rows = self.task.sheet(state.network, Steps(draw, SHEET_BATCH)[10**6])
+        rows = self.task.sheet(state.network, Steps(self.examples, SHEET_BATCH)[10**6])
         state.network.train()
         state.network.load_state_dict(weights)
         if rows:

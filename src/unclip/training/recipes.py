@@ -51,12 +51,16 @@ def recipe(component: str, **asked: Any) -> TrainConfig:
 
     Raises RequestError for numbers that no run can have.
     """
-    config = replace(RECIPES[component], **{name: value for name, value in asked.items() if value is not None})
+    config = replace(
+        RECIPES[component], **{name: value for name, value in asked.items() if value is not None}
+    )
     for name in ("images", "batch_size", "micro_batches", "image_size"):
         if getattr(config, name) < 1:
             raise RequestError(f"{name} must be at least 1, not {getattr(config, name)}")
     if config.batch_size % config.micro_batches:
-        raise RequestError(f"batch_size {config.batch_size} does not divide into {config.micro_batches} micro_batches")
+        raise RequestError(
+            f"batch_size {config.batch_size} does not divide into {config.micro_batches} micro_batches"
+        )
     for name in ("learning_rate", "muon_learning_rate"):
         if (rate := getattr(config, name)) is not None and not 0 <= rate <= 1:
             raise RequestError(f"{name} must be between 0 and 1, not {rate}")

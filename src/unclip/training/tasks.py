@@ -21,7 +21,7 @@ from unclip.diffusion.samplers import dpm_solver_pp
 from unclip.diffusion.schedule import respace
 from unclip.models.clip import Clip
 from unclip.models.prior import Prior
-from unclip.pipelines.stages import encode_text
+from unclip.pipelines.stages import encode_text, encode_text_and_empty
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.batches import Batch, Steps
 
@@ -245,7 +245,7 @@ class DecoderTask(WholePictures):
     def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
         """Originals, samples from embedding and caption, and samples from the caption alone."""
         pixels = batch.pixels(_device(network))
-        text, empty = self.conditions.text(batch.captions), self.conditions.text([""] * len(batch))
+        text, empty = encode_text_and_empty(self.conditions.clip, self.conditions.tokenizer, batch.captions)
         present = torch.ones(len(batch), dtype=torch.bool, device=pixels.device)
         image = {"image_embed": self.conditions.image(pixels), "image_mask": present}
         no_image = {"image_embed": image["image_embed"], "image_mask": ~present}
