@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from unclip import presets
@@ -73,17 +74,19 @@ def trainer_of(config: TrainConfig) -> Trainer:
     clip = build("clip", shapes.clip).eval().requires_grad_(False)
     tokenizer = Tokenizer.train([CAPTION], shapes.clip.vocab_size, shapes.clip.context_length)
     process = Process(shapes.stages["decoder"].process)
-    task = DecoderTask(TextConditions(clip, tokenizer), process, config.min_snr_gamma)
+    task = DecoderTask(TextConditions(clip, tokenizer), process, config.snr_range)
     network = build("decoder", shapes.decoder)
     return Trainer(task, network, Noise(), config, Path("nowhere"), torch.device("cpu"))
 
 
 def gflop_per_image(trainer: Trainer) -> float:
-    """Count a forward pass of the network, and twice as much for the backward pass."""
+    """Count the forward passes of CLIP and decoder, and twice the decoder's for its backward pass."""
     batch = Steps(trainer.examples, 1)[0]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # Of the kernels of attention only the plain one is counted.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         trainer.task.loss(trainer.network, batch, torch.Generator())
-    return 3 * sum(counter.get_flop_counts()["Decoder"].values()) / 1e9
+    decoder = sum(counter.get_flop_counts()["Decoder"].values())
+    return (counter.get_total_flops() + 2 * decoder) / 1e9
 
 
 def throughput(config: TrainConfig, steps: int, peak: float) -> Result:

@@ -2,10 +2,11 @@
 
     PYTHONPATH=src python runs/bundled/train.py --data DATA --minutes 25 --slice 9
 
-One call runs one slice; the same call goes on where the last one stopped. Each stage is first timed on real steps,
-then told how many images fit into its share of the time that is left. After every slice `--export` holds what has
-been learned so far, small enough to carry (a tar of a model folder, in parts, and the plan): on a machine where
-`--work` is empty, the next slice begins from there. Needs no more than training does (see docs/architecture.md).
+One call runs one slice; the same call goes on where the last one stopped. Each stage is first timed on real
+steps, then told how many images fit into its share of the time that is left. After every slice `--export`
+holds what has been learned so far, small enough to carry (a tar of a model folder in parts, and the plan): on
+a machine where `--work` is empty, the next slice begins from there. Needs no more than training does (see
+docs/architecture.md).
 """
 
 import argparse

@@ -107,20 +107,20 @@ def test_variances_are_unclip_schedulers() -> None:
         assert mixed[t].item() == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("gamma", [1.0, 5.0])
-def test_min_snr_weighs_consistent_outputs_alike(gamma: float) -> None:
-    """Whatever is predicted, the loss is min(SNR, gamma) |x0 - predicted x0|^2: Hang et al. 2023."""
+@pytest.mark.parametrize("snr_range", [(0.0, 5.0), (0.3, 5.0), (1.0, math.inf)])
+def test_the_weight_is_the_same_whatever_is_predicted(snr_range: tuple[float, float]) -> None:
+    """The loss is the SNR, kept in its range, times |x0 - predicted x0|^2."""
     t = torch.tensor([0, 10, 500, 900])
     x0, noise, x_t = noised(Process(ProcessConfig()), t)
     guess = x0 + 0.1 * torch.randn_like(x0)
     alpha_bar = torch.from_numpy(cosine().alphas_cumprod)[t]
     error = (x0 - guess).square().flatten(1).mean(1)
-    expected = (alpha_bar / (1 - alpha_bar)).clamp(max=gamma) * error
+    expected = (alpha_bar / (1 - alpha_bar)).clamp(*snr_range) * error
     for prediction in PREDICTIONS:
         process = Process(ProcessConfig(prediction=prediction))
         guessed_noise = Process(ProcessConfig()).predict(guess, x_t, t).eps
         output = process.target(guess, t, guessed_noise)
-        torch.testing.assert_close(process.loss(output, x0, x_t, t, noise, gamma), expected)
+        torch.testing.assert_close(process.loss(output, x0, x_t, t, noise, snr_range), expected)
 
 
 def test_without_a_weight_the_loss_is_the_mean_squared_error() -> None:

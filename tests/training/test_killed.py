@@ -30,7 +30,7 @@ def test_a_run_killed_at_every_moment_equals_an_uninterrupted_one(
         assert killed[name] == data, name
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "optimizer.safetensors", "manifest.json"])
+@pytest.mark.parametrize("file", ["weights.safetensors", "manifest.json"])
 def test_a_torn_checkpoint_is_named_and_the_one_before_resumed(
     order: Make, contents: Contents, file: str
 ) -> None:

@@ -19,6 +19,7 @@ from unclip.training.tasks import WholePictures
 
 Make = Callable[..., Order]
 Train = Callable[..., None]
+FOUR = {"batch_size": 4, "images": 16}
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -38,8 +39,8 @@ def metrics(run: Path) -> list[dict[str, float]]:
     [
         ("clip", {"muon_learning_rate": 0.02}),
         ("prior", {"micro_batches": 2}),
-        ("decoder", {"dropout": 0.2, "micro_batches": 2, "min_snr_gamma": 5.0}),
-        ("decoder", {"muon_learning_rate": 0.02, "checkpointing": True, "dropout": 0.2}),
+        ("decoder", {**FOUR, "dropout": 0.2, "micro_batches": 2, "snr_range": (0.3, 5.0)}),
+        ("decoder", {**FOUR, "dropout": 0.2, "muon_learning_rate": 0.02}),
         ("upsampler256", {"dropout": 0.2, "precision": "bfloat16"}),
     ],
 )
@@ -120,9 +121,9 @@ def test_micro_batches_have_the_gradient_of_their_batch(linear: Callable[..., An
 
 
 def test_recomputed_activations_give_the_same_weights(order: Make, train: Train) -> None:
-    kept = order("decoder", "kept", dropout=0.2)
+    kept = order("decoder", "kept", dropout=0.2, **FOUR)
     train(kept)
-    trainer = begin(order("decoder", "recomputed", dropout=0.2, checkpointing=True))
+    trainer = begin(order("decoder", "recomputed", dropout=0.2, checkpointing=True, **FOUR))
     list(trainer.train())
     parts = [m for m in trainer.network.modules() if isinstance(m, UNet | Transformer)]
     assert len(parts) == 2

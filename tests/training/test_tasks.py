@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unclip.data.example import Example
 from unclip.diffusion.noise import generator
-from unclip.diffusion.process import Process, ProcessConfig
+from unclip.diffusion.process import Process, ProcessConfig, SnrRange
 from unclip.models.prior import Prior
 from unclip.system import System
 from unclip.text.tokenizer import Tokenizer
@@ -178,7 +178,7 @@ def test_the_prior_drops_captions_at_its_rate(prior: Prior, prior_task: PriorTas
 
 @pytest.fixture
 def decoder_task(conditions: TextConditions) -> DecoderTask:
-    return DecoderTask(conditions, PROCESS, min_snr_gamma=None)
+    return DecoderTask(conditions, PROCESS, snr_range=None)
 
 
 def test_the_decoder_drops_each_condition_at_its_rate_alone(decoder_task: DecoderTask) -> None:
@@ -236,8 +236,10 @@ def test_a_sheet_has_originals_then_both_conditions_then_the_caption_alone(
 # Upsamplers
 
 
-def upsampler_task(gamma: float | None = None, pure_noise_share: float = 0.3) -> UpsamplerTask:
-    return UpsamplerTask(PROCESS, 256, gamma, pure_noise_share)
+def upsampler_task(
+    snr_range: tuple[float, float] | None = None, pure_noise_share: float = 0.3
+) -> UpsamplerTask:
+    return UpsamplerTask(PROCESS, 256, snr_range, pure_noise_share)
 
 
 class Crops:
@@ -284,15 +286,12 @@ def test_a_share_of_rows_is_pure_noise_and_all_see_a_quarter() -> None:
     assert share(t == 999) == pytest.approx(0.3 + 0.7 / 1000, abs=four_sigma(0.3, 1000))
 
 
-def test_rows_of_pure_noise_are_plain_regression() -> None:
+def test_rows_of_pure_noise_weigh_as_much_as_the_range_allows() -> None:
     batch = random_batch(8, size=16)
     plain = batch.pixels(CPU).square().mean().item()
-    losses = [
-        upsampler_task(5.0, pure_noise_share).loss(Stub(silent), batch, seeded()).item()
-        for pure_noise_share in (1.0, 0.0)
-    ]
-    assert losses[0] == pytest.approx(plain, rel=1e-5)
-    assert losses[1] != pytest.approx(plain, rel=0.1)
+    for low in (0.0, 0.3, 1.0):
+        loss = upsampler_task((low, 5.0), pure_noise_share=1.0).loss(Stub(silent), batch, seeded())
+        assert loss.item() == pytest.approx(low * plain, rel=1e-5, abs=1e-5)
 
 
 def test_an_upsampler_that_resizes_is_as_good_as_bicubic() -> None:

@@ -31,9 +31,8 @@ def watch_training(name: str, images: int, reports: Iterable["Report"]) -> None:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn(
-            "{task.completed:,}/{task.total:,} images, {task.fields[rate]:.1f}/s, loss {task.fields[loss]:.4f}"
-        ),
+        TextColumn("{task.completed:,}/{task.total:,} images"),
+        TextColumn("{task.fields[rate]:.1f}/s, loss {task.fields[loss]:.4f}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

@@ -20,6 +20,7 @@ from unclip.diffusion.schedule import SCHEDULES, Schedule
 
 PredictionType = Literal["x0", "eps", "v"]
 VarianceType = Literal["fixed", "learned_range"]
+SnrRange = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -115,33 +116,35 @@ class Process:
         x_t: Float[Tensor, " b *x"],
         t: Int[Tensor, " b"],
         noise: Float[Tensor, " b *x"],
-        min_snr_gamma: float | None = None,
+        snr_range: SnrRange | None = None,
     ) -> Float[Tensor, " b"]:
         """Return each row's loss: squared error, plus the variational bound where the variance is learned.
 
-        `min_snr_gamma` weighs the squared error of x0 by min(SNR, gamma), written for the predicted
-        quantity (Hang et al. 2023); None weighs all rows alike. The bound weighs 1e-3 times the number
-        of steps and does not move the mean (Nichol & Dhariwal 2021, section 3.1).
+        `snr_range` (low, high) weighs the squared error of x0 by the SNR, kept within that range and
+        written for the predicted quantity; None weighs all rows alike. (0, gamma) is min-SNR (Hang et al.
+        2023), (1, inf) the truncated SNR (Salimans & Ho 2022); a low end above 0 is what teaches the
+        network to listen to its conditions where there is little else to go by. The bound weighs 1e-3
+        times the number of steps and does not move the mean (Nichol & Dhariwal 2021, section 3.1).
         """
         learned = self.config.variance == "learned_range"
         main, variance = output.chunk(2, dim=1) if learned else (output, None)
         error = (main - self.target(x0, t, noise)).square().flatten(1).mean(1)
-        loss = error if min_snr_gamma is None else error * self._min_snr_weight(t, min_snr_gamma).to(error)
+        loss = error if snr_range is None else error * self._weight(t, snr_range).to(error)
         if variance is not None:
             frozen_mean = torch.cat([main.detach(), variance], dim=1)
             loss = loss + 1e-3 * len(self.schedule.betas) * self.bound(frozen_mean, x0, x_t, t)
         return loss
 
-    def _min_snr_weight(self, t: Int[Tensor, " b"], gamma: float) -> Float[Tensor, " b"]:
+    def _weight(self, t: Int[Tensor, " b"], snr_range: SnrRange) -> Float[Tensor, " b"]:
         alpha_bar = self._alphas_cumprod.to(t.device)[t]
         snr = alpha_bar / (1 - alpha_bar)
         match self.config.prediction:
             case "x0":
-                return snr.clamp(max=gamma)
+                return snr.clamp(*snr_range)
             case "eps":
-                return snr.clamp(max=gamma) / snr
+                return snr.clamp(*snr_range) / snr
             case "v":
-                return snr.clamp(max=gamma) / (snr + 1)
+                return snr.clamp(*snr_range) / (snr + 1)
 
     def bound(
         self,

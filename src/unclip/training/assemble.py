@@ -15,7 +15,8 @@ from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip
 from unclip.system import Card, Stage, System
 from unclip.text.tokenizer import Tokenizer
-from unclip.training.runs import RunConfig, load_run, read_run_config
+from unclip.training.runs import WORDS, RunConfig, load_run, read_run_config
+from unclip.training.state import writing
 
 
 def assemble(
@@ -31,7 +32,8 @@ def assemble(
     """Write a model folder of the runs' averaged weights, the other stages taken from `base`.
 
     With `int8`, large weights take one byte each. Raises CheckpointError if a run has nothing whole, two runs
-    are of one stage, or a stage stands on another CLIP; RequestError if `out` is there already.
+    are of one stage, or a stage stands on another CLIP; RequestError if `out` is there already, DataError if it
+    cannot be written.
     """
     if out.exists():
         raise RequestError(f"{out} is there already: choose another folder")
@@ -40,11 +42,12 @@ def assemble(
     if len(by_stage) < len(configs):
         raise CheckpointError(f"{len(configs)} runs make only {', '.join(by_stage)}: give one run per stage")
     before = load_system(base) if base else None
-    clip, folder = _clip(by_stage, base)
-    for stage in ("prior", "decoder"):
-        if stage in by_stage:
-            _check_clip(clip, by_stage[stage])
+    clip, folder = _clip(by_stage, base, warn)
     stages: dict[str, Stage[Any]] = named_stages(before) if before else {}
+    for stage in ("prior", "decoder"):
+        source = by_stage.get(stage) or (base if stage in stages else None)
+        if source:
+            _check_clip(clip, source)
     for stage, run in by_stage.items():
         if (settings := configs[run].stage) is not None:
             stages[stage] = Stage(load_run(run, warn), Process(settings.process), settings.defaults)
@@ -58,17 +61,21 @@ def assemble(
     )
     partial = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
-    save_system(partial, system, int8)
-    partial.rename(out)
+    try:
+        with writing(out):
+            save_system(partial, system, int8)
+            partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _clip(by_stage: dict[str, Path], base: Path | None) -> tuple[Clip, Path]:
+def _clip(by_stage: dict[str, Path], base: Path | None, warn: Callable[[str], None]) -> tuple[Clip, Path]:
     """Return CLIP and its tokenizer's folder: a run of it, the base, or what a prior or decoder kept."""
     kept = [run for stage, run in by_stage.items() if stage in ("prior", "decoder")]
     network: nn.Module
     if "clip" in by_stage:
         folder = by_stage["clip"]
-        network = load_run(folder, print)
+        network = load_run(folder, warn)
     elif base or kept:
         folder = base or kept[0]
         network = load_component(folder / "clip", "clip")
@@ -78,12 +85,12 @@ def _clip(by_stage: dict[str, Path], base: Path | None) -> tuple[Clip, Path]:
     return network, folder
 
 
-def _check_clip(clip: Clip, run: Path) -> None:
-    own = load_component(run / "clip", "clip").state_dict()
+def _check_clip(clip: Clip, source: Path) -> None:
+    own = load_component(source / "clip", "clip").state_dict()
     other = clip.state_dict()
     if own.keys() != other.keys() or not all(torch.equal(own[name], other[name]) for name in own):
         raise CheckpointError(
-            f"{run} was trained on another CLIP: train it on this one, or assemble with its own"
+            f"{source} was trained on another CLIP: train it on this one, or assemble with its own"
         )
 
 
@@ -94,6 +101,6 @@ def _card(
     data = list(before.card.training_data if before else ())
     for stage, run in by_stage.items():
         data.append(f"{stage}: {configs[run].data}")
-        if (run / "words.json").exists():
-            words |= set(read_json(run / "words.json"))
+        if (run / WORDS).exists():
+            words |= set(read_json(run / WORDS))
     return Card(name, licence, tuple(data), tuple(sorted(words)))

@@ -21,12 +21,11 @@ from unclip.text.prompts import word_list
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.config import TrainConfig
 from unclip.training.loop import Trainer
-from unclip.training.runs import RunConfig, load_clip, load_part, read_run_config, write_run_config
+from unclip.training.runs import WORDS, RunConfig, load_clip, load_part, read_run_config, write_run_config
 from unclip.training.state import newest_checkpoint, replacing, writing
 from unclip.training.tasks import ClipTask, DecoderTask, PriorTask, Task, TextConditions, UpsamplerTask
 
 CAPTIONS = 20_000  # read to train a tokenizer and to list the words
-WORDS = "words.json"
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,9 @@ def _task(order: Order, stage: StageConfig | None, conditions: TextConditions | 
     if isinstance(conditions, Tokenizer):
         return ClipTask(conditions)
     assert stage is not None
-    process, gamma = Process(stage.process), order.train.min_snr_gamma
+    process, snr_range = Process(stage.process), order.train.snr_range
     if conditions is None:
-        return UpsamplerTask(process, getattr(order.system, order.component).image_size, gamma)
+        return UpsamplerTask(process, getattr(order.system, order.component).image_size, snr_range)
     if order.component == "prior":
         return PriorTask(conditions, process)
-    return DecoderTask(conditions, process, gamma)
+    return DecoderTask(conditions, process, snr_range)

@@ -28,7 +28,7 @@ class TrainConfig:
     decay_share: float = 0.2  # last part of the run, in which the rate falls to 0
     clip_norm: float = 1.0
     ema: tuple[float, ...] = (0.05, 0.10)  # relative widths of the power-function averages
-    min_snr_gamma: float | None = None  # see Process.loss
+    snr_range: tuple[float, float] | None = None  # see Process.loss
     precision: Precision = "float32"  # of the forward pass; weights are always float32
     checkpointing: bool = False  # recompute activations in the backward pass
     log_steps: int = 20  # steps between two lines of metrics; checkpoints fall on these

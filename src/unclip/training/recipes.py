@@ -25,14 +25,14 @@ RECIPES: dict[str, TrainConfig] = {
         batch_size=64,
         learning_rate=6e-4,
         image_size=64,
-        min_snr_gamma=5.0,
+        snr_range=(0.3, 5.0),
     ),
     "upsampler256": TrainConfig(
         images=200_000,
         batch_size=64,
         learning_rate=1e-3,
         image_size=64,
-        min_snr_gamma=5.0,
+        snr_range=(1.0, 5.0),
         warmup_images=5_000,
     ),
     "upsampler1024": TrainConfig(
@@ -40,7 +40,7 @@ RECIPES: dict[str, TrainConfig] = {
         batch_size=16,
         learning_rate=5e-4,
         image_size=256,
-        min_snr_gamma=5.0,
+        snr_range=(1.0, 5.0),
         warmup_images=2_000,
     ),
 }

@@ -19,6 +19,8 @@ from unclip.text.tokenizer import Tokenizer
 from unclip.training.config import TrainConfig
 from unclip.training.state import newest_checkpoint, replacing, writing
 
+WORDS = "words.json"  # of the captions, in a run that captions play a part in
+
 
 @dataclass(frozen=True)
 class RunConfig:

@@ -16,7 +16,7 @@ from unclip.data.example import Example, Pictures
 from unclip.diffusion.driver import Denoising, finish, run
 from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free, conditional
 from unclip.diffusion.noise import seeded_noise
-from unclip.diffusion.process import Process
+from unclip.diffusion.process import Process, SnrRange
 from unclip.diffusion.samplers import dpm_solver_pp
 from unclip.diffusion.schedule import respace
 from unclip.models.clip import Clip
@@ -206,7 +206,7 @@ class DecoderTask(WholePictures):
 
     conditions: TextConditions
     process: Process
-    min_snr_gamma: float | None
+    snr_range: SnrRange | None
     image_drop: float = 0.2
     text_drop: float = 0.15
 
@@ -267,7 +267,7 @@ class DecoderTask(WholePictures):
         t, noise = _timesteps(self.process, len(pixels), generator), _normal(pixels, generator)
         x_t = self.process.q_sample(pixels, t, noise)
         output = network(x_t, t, image_embed=embed, image_mask=keep_image, **text)
-        return self.process.loss(output.float(), pixels, x_t, t, noise, self.min_snr_gamma).mean()
+        return self.process.loss(output.float(), pixels, x_t, t, noise, self.snr_range).mean()
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ class UpsamplerTask:
 
     process: Process
     target_size: int  # pixels a side of the whole pictures the crops come from
-    min_snr_gamma: float | None
+    snr_range: SnrRange | None
     pure_noise_share: float = 0.3
 
     def draw(self, pictures: Pictures, index: int, size: int) -> Example:
@@ -300,10 +300,7 @@ class UpsamplerTask:
         t = torch.where(pure, len(self.process.schedule.betas) - 1, t)
         x_t = self.process.q_sample(pixels, t, noise)
         output = network(x_t, t, low_res=low_res)
-        # A row of pure noise would weigh almost nothing under min-SNR: those rows are plain regression.
-        weighed = self.process.loss(output.float(), pixels, x_t, t, noise, self.min_snr_gamma)
-        plain = self.process.loss(output.float(), pixels, x_t, t, noise)
-        return torch.where(pure, plain, weighed).mean()
+        return self.process.loss(output.float(), pixels, x_t, t, noise, self.snr_range).mean()
 
     def corrupted(self, low_res: Float[Tensor, "b 3 h w"], generator: Generator) -> Float[Tensor, "b 3 h w"]:
         """Blur half of the pictures and add noise to all."""

@@ -1,0 +1,89 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unclip.checkpoints.store import load_system
+from unclip.errors import CheckpointError, DataError, RequestError
+from unclip.training.assemble import assemble
+from unclip.training.begin import Order
+from unclip.training.runs import load_run
+
+Make = Callable[..., Order]
+Train = Callable[..., None]
+
+
+def make(out: Path, *runs: Path, base: Path | None = None) -> None:
+    assemble(runs, out, name="mine", licence="CC0", base=base, int8=False, warn=print)
+
+
+def test_runs_make_a_model_of_their_averages(
+    order: Make, train: Train, clip_run: Path, tmp_path: Path
+) -> None:
+    runs = {name: order(name, name) for name in ("prior", "decoder", "upsampler256")}
+    for run in runs.values():
+        train(run)
+    make(tmp_path / "model", clip_run, *(run.run for run in runs.values()))
+    system = load_system(tmp_path / "model")
+    assert system.sizes == (64, 256)
+    assert system.card.words == ("a", "blue", "green", "red", "square", "white")
+    assert system.card.training_data == tuple(f"{name}: squares" for name in ("clip", *runs))
+    expected = load_run(runs["prior"].run, print).state_dict()
+    assert system.prior is not None
+    found = system.prior.network.state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_a_run_brings_the_clip_it_stands_on(order: Make, train: Train, tmp_path: Path) -> None:
+    asked = order("prior")
+    train(asked)
+    make(tmp_path / "model", asked.run)
+    system = load_system(tmp_path / "model")
+    assert system.prior is not None
+    assert system.decoder is None
+
+
+@pytest.fixture
+def another_clip(order: Make, train: Train) -> Path:
+    asked = order("clip", "another", seed=1)
+    train(asked)
+    return asked.run
+
+
+def test_a_run_on_another_clip_is_refused(
+    order: Make, train: Train, another_clip: Path, tmp_path: Path
+) -> None:
+    asked = order("prior")
+    train(asked)
+    with pytest.raises(CheckpointError, match="run was trained on another CLIP"):
+        make(tmp_path / "model", another_clip, asked.run)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_new_clip_does_not_join_stages_of_a_model_with_another(
+    another_clip: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="tiny was trained on another CLIP"):
+        make(tmp_path / "model", another_clip, base=model_folder)
+
+
+def test_what_cannot_be_assembled_is_said(order: Make, train: Train, tmp_path: Path) -> None:
+    asked = order("upsampler256")
+    train(asked)
+    with pytest.raises(RequestError, match="is there already: choose another folder"):
+        make(tmp_path, asked.run)
+    with pytest.raises(CheckpointError, match="no CLIP among the runs"):
+        make(tmp_path / "model", asked.run)
+    twin: Any = replace(asked, run=tmp_path / "twin")
+    train(twin)
+    with pytest.raises(CheckpointError, match="2 runs make only upsampler256"):
+        make(tmp_path / "model", asked.run, twin.run)
+
+
+def test_a_model_that_cannot_be_written_is_a_data_error(clip_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="model could not be written"):
+        make(tmp_path / "file" / "model", clip_run)
