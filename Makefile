@@ -14,6 +14,10 @@ PYTHON ?= python3
 # For a GPU, empty this before the first install: make demo TORCH_INDEX=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# Minutes to train the bundled model in, all stages and calls together; minutes of one call.
+MINUTES ?= 25
+SLICE ?= 9
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -39,7 +43,8 @@ bench: .venv/dev
 	@set -e; for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
 train-bundled: .venv/package
-	PATH="$(CURDIR)/$(BIN):$$PATH" bash runs/bundled/train.sh
+	@test -n "$(UNCLIP_DATA)" || { echo "name the world's art: make train-bundled UNCLIP_DATA=FOLDER"; exit 2; }
+	$(BIN)/python runs/bundled/train.py --data "$(UNCLIP_DATA)" --minutes $(MINUTES) --slice $(SLICE)
 
 docs: .venv/dev
 	$(BIN)/python -m typer unclip.cli utils docs --name unclip --output docs/cli.md

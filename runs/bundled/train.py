@@ -84,7 +84,9 @@ class Slice:
             allotted, began = self.allotted(stage), time.monotonic()
             rate = self.time(stage, until=began + TIMING_SHARE * allotted)
             left = allotted - (time.monotonic() - began)
-            self.plan.images[stage] = self.plan.done[stage] + max(int(rate * left), 1)
+            done = self.plan.done[stage]
+            # A run can be given its length only before its rate would have begun to fall.
+            self.plan.images[stage] = max(int(done + rate * left), int(1.5 * done))
         for report in self.trainer(stage, self.plan.images[stage], self.over).train():
             self.show(stage, report)
         if not self.over():

@@ -15,5 +15,7 @@ with tempfile.TemporaryDirectory() as folder:
     train(order("clip", clip))
     for component in ("clip", "prior", "decoder", "upsampler256"):
         stands_on = clip if component in ("prior", "decoder") else None
-        losses = curve(order(component, Path(folder, component), stands_on, images=80, log_steps=1))
+        losses = curve(
+            order(component, Path(folder, component), stands_on, images=40, batch_size=4, log_steps=1)
+        )
         Path(__file__).with_name("curves").joinpath(f"{component}.json").write_text(json.dumps(losses) + "\n")

@@ -1,4 +1,4 @@
-"""A program for test_killed.py: train a prior, killed at one moment after another, until it is done.
+"""A program for test_killed.py: train a prior, killed at ever later moments, until it is done.
 
 Usage: killed.py CLIP RUN. Prints how often it was killed, with SIGKILL.
 """
@@ -38,13 +38,13 @@ def train_until(moment: int, clip: Path, run: Path) -> None:
 def main(clip: Path, run: Path) -> None:
     torch.set_num_threads(1)
     be_brief(setattr)
-    for moment in itertools.count(1):
+    for deaths, moment in enumerate(itertools.count(1, 2)):
         child = multiprocessing.get_context("fork").Process(target=train_until, args=(moment, clip, run))
         child.start()
         child.join()
         if child.exitcode != -signal.SIGKILL:
             assert child.exitcode == 0
-            print(moment - 1)
+            print(deaths)
             return
 
 

@@ -26,14 +26,14 @@ def test_the_losses_are_those_stored(
     order: Make, curve: Callable[[Order], list[float]], component: str
 ) -> None:
     stored = json.loads((CURVES / f"{component}.json").read_text())
-    assert curve(order(component, images=80, log_steps=1)) == pytest.approx(stored, rel=1e-4)
+    assert curve(order(component, images=40, batch_size=4, log_steps=1)) == pytest.approx(stored, rel=1e-4)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_fixed_batch_is_learnt(order: Make, component: str) -> None:
     trainer = begin(order(component))
     task, network = trainer.task, trainer.network.train()
-    steps = Steps(Examples(task, trainer.pictures, 64), 8)
+    steps = Steps(Examples(task, trainer.pictures, 64), 4)
     task.prepare(network, steps)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = list[float]()

@@ -41,7 +41,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
         ("prior", {"micro_batches": 2}),
         ("decoder", {**FOUR, "dropout": 0.2, "micro_batches": 2, "snr_range": (0.3, 5.0)}),
         ("decoder", {**FOUR, "dropout": 0.2, "muon_learning_rate": 0.02}),
-        ("upsampler256", {"dropout": 0.2, "precision": "bfloat16"}),
+        ("upsampler256", {**FOUR, "dropout": 0.2, "precision": "bfloat16"}),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unclip.data.example import Example
 from unclip.diffusion.noise import generator
-from unclip.diffusion.process import Process, ProcessConfig, SnrRange
+from unclip.diffusion.process import Process, ProcessConfig
 from unclip.models.prior import Prior
 from unclip.system import System
 from unclip.text.tokenizer import Tokenizer

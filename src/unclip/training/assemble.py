@@ -32,8 +32,8 @@ def assemble(
     """Write a model folder of the runs' averaged weights, the other stages taken from `base`.
 
     With `int8`, large weights take one byte each. Raises CheckpointError if a run has nothing whole, two runs
-    are of one stage, or a stage stands on another CLIP; RequestError if `out` is there already, DataError if it
-    cannot be written.
+    are of one stage, or a stage stands on another CLIP; RequestError if `out` is there already; DataError if
+    it cannot be written.
     """
     if out.exists():
         raise RequestError(f"{out} is there already: choose another folder")

@@ -252,7 +252,7 @@ class DecoderTask(WholePictures):
         rows = [pixels]
         for given in ({**text, **image}, {**text, **no_image}):
             guide = classifier_free(self.process, given, {**empty, **no_image}, SHEET_GUIDANCE)
-            rows.append(_sample(network, self.process, guide, pixels.shape))
+            rows.append(_sample(network, self.process, guide, pixels.shape, SHEET_STEPS))
         return rows
 
     def _loss(
@@ -330,9 +330,7 @@ class UpsamplerTask:
         return [pixels, shown, _sample(network, self.process, guide, pixels.shape, num_steps=2)]
 
 
-def _sample(
-    network: nn.Module, process: Process, guide: Guide, shape: torch.Size, num_steps: int = SHEET_STEPS
-) -> Tensor:
+def _sample(network: nn.Module, process: Process, guide: Guide, shape: torch.Size, num_steps: int) -> Tensor:
     """Sample one picture per row from fixed seeds."""
     schedule = respace(process.schedule, num_steps)
     noise = seeded_noise(range(shape[0]), "sheet", tuple(shape[1:]), _device(network))
