@@ -33,7 +33,7 @@ def test_the_losses_are_those_stored(
 def test_a_fixed_batch_is_learnt(order: Make, component: str) -> None:
     trainer = begin(order(component))
     task, network = trainer.task, trainer.network.train()
-    steps = Steps(Examples(task, trainer.pictures, 64), 4)
+    steps = Steps(Examples(task, trainer.pictures, 64), 8)
     task.prepare(network, steps)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = list[float]()
