@@ -52,6 +52,12 @@ def test_a_run_begun_otherwise_names_the_setting(order: Make, changes: dict[str,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("changes", [{"checkpoint_minutes": 1.0}, {"sheet_minutes": 1.0}])
+def test_what_the_clock_decides_may_differ(order: Make, changes: dict[str, Any]) -> None:
+    begin(order("upsampler256"))
+    assert vars(begin(order("upsampler256", **changes)).config).items() >= changes.items()
+
+
 def test_a_run_of_another_component_is_refused(order: Make) -> None:
     begin(order("upsampler256"))
     with pytest.raises(CheckpointError, match="component = upsampler256, not clip"):

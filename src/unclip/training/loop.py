@@ -144,9 +144,7 @@ class Trainer:
 
     def start(self) -> State:
         """Return the state of the newest valid checkpoint, or else that before the first step."""
-        self.network.to(self.device).train()
-        if self.device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.network.to(self.device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
         for module in self.network.modules():
             if isinstance(module, UNet | Transformer):
                 module.checkpointing = self.config.checkpointing

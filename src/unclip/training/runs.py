@@ -33,8 +33,12 @@ class RunConfig:
     data: str  # what it was trained on, for people to read
 
 
+# Between a run and its resumption: what the clock decides, what people read, and a length checked on its own.
+MAY_DIFFER = ("train.images", "train.checkpoint_minutes", "train.sheet_minutes", "data")
+
+
 def write_run_config(run: Path, config: RunConfig) -> None:
-    """Begin a run, or check that it is resumed as it was begun; only `images` may change, before the decay.
+    """Begin a run, or check that it is resumed as it was begun; `images` may change before the decay.
 
     Raises CheckpointError naming the first setting that differs, DataError if the folder is not writable.
     """
@@ -50,7 +54,7 @@ def write_run_config(run: Path, config: RunConfig) -> None:
 def _check_same(before: RunConfig, now: RunConfig, run: Path) -> None:
     old, new = (dict(_settings(config_to_json(config))) for config in (before, now))
     for name, value in old.items():
-        if name not in ("train.images", "data") and value != new[name]:
+        if name not in MAY_DIFFER and value != new[name]:
             raise CheckpointError(
                 f"{run} was begun with {name} = {value}, not {new[name]}:"
                 " resume it as it was or choose another folder"
