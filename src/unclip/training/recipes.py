@@ -26,6 +26,7 @@ RECIPES: dict[str, TrainConfig] = {
         learning_rate=6e-4,
         image_size=64,
         snr_range=(0.3, 5.0),
+        warmup_images=10_000,
     ),
     "upsampler256": TrainConfig(
         images=200_000,
