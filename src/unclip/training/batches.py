@@ -36,6 +36,10 @@ class Batch:
         here = slice(i * size, (i + 1) * size)
         return Batch(self.images[here], self.captions[here])
 
+    def first(self, count: int) -> "Batch":
+        """Return the first `count` pictures, or all if there are fewer."""
+        return Batch(self.images[:count], self.captions[:count])
+
 
 class Steps(Dataset[Batch]):
     """The batch of every step: indices step * batch_size and those that follow."""

@@ -192,10 +192,11 @@ class Trainer:
                 f"by step {state.step} the loss is {loss} and the gradient's norm {norm}:"
                 " begin another run with a lower learning rate"
             )
-        batch = Batch(batch.images[:PROBE_BATCH], batch.captions[:PROBE_BATCH])
         state.network.eval()
         with self._autocast():
-            measured = self.task.probe(state.network, batch, self._generator(state.step, "probe"))
+            measured = self.task.probe(
+                state.network, batch.first(PROBE_BATCH), self._generator(state.step, "probe")
+            )
         state.network.train()
         seen, rate = state.step * self.config.batch_size, self.config.rate(state.step - 1)
         return {"images": seen, "loss": loss, "gradient_norm": norm, "rate": rate, **measured}
