@@ -1,11 +1,12 @@
 """The blind sheet: 40 sentences on 40 things, and a reader who has to say what the pictures show.
 
     python runs/bundled/blind.py draw docs/blind                  # by the bundled model
-    python runs/bundled/blind.py draw control --world DATA        # the same scenes as training shows them
+    python runs/bundled/blind.py draw control --world DATA        # the same scenes as training shows them,
+                                                                  # and styles.jpg: examples of the styles
     python runs/bundled/blind.py score docs/blind                 # reads answers.tsv
 
-`draw` writes `pictures.png`, numbered in an order of its own, and `captioned.png`. The reader sees the first,
-examples of the styles and the names, never a sentence. `answers.tsv` has a line per picture: its number, the
+`draw` writes `pictures.jpg`, numbered in an order of its own, and `captioned.jpg`. The reader sees the first,
+`styles.jpg` and the names, never a sentence. `answers.tsv` has a line per picture: its number, the
 thing, the background and the style.
 """
 
@@ -60,12 +61,23 @@ class Row:
         return self.concept.name, self.background, self.style
 
 
+def things() -> list[Concept]:
+    """What can be named with an article, the commonest first."""
+    return [concept for concept in listed() if not concept.bare]
+
+
 def rows() -> list[Row]:
-    """The 40 commonest things that take an article, each once, and each background once in each style."""
+    """The 40 commonest things, each once, and each background once in each style."""
     places = [(background, style) for background in BACKGROUNDS for style in STYLES]
     Random("places").shuffle(places)
-    concepts = [concept for concept in listed() if not concept.bare]
-    return [Row(concept, *place, seed) for seed, (concept, place) in enumerate(zip(concepts, places))]  # noqa: B905
+    named = things()[: len(places)]
+    return [Row(thing, *place, seed) for seed, (thing, place) in enumerate(zip(named, places, strict=True))]
+
+
+def examples() -> list[Row]:
+    """Other things in every style, for the reader to know the styles by."""
+    others = things()[40 : 40 + COLUMNS]
+    return [Row(thing, "blue", style, seed) for style in STYLES for seed, thing in enumerate(others)]
 
 
 def shuffled() -> list[Row]:
@@ -102,9 +114,15 @@ def draw(options: argparse.Namespace) -> None:
     pictures = {row.seed: picture(row) for row in rows()}
     options.folder.mkdir(parents=True, exist_ok=True)
     numbers = [str(number) for number in range(1, len(pictures) + 1)]
-    sheet([pictures[row.seed] for row in shuffled()], numbers).save(options.folder / "pictures.png")
+    sheet([pictures[row.seed] for row in shuffled()], numbers).save(
+        options.folder / "pictures.jpg", quality=90
+    )
     captions = [row.sentence for row in rows()]
-    sheet(list(pictures.values()), captions).save(options.folder / "captioned.png")
+    sheet(list(pictures.values()), captions).save(options.folder / "captioned.jpg", quality=90)
+    if options.world:
+        shown = examples()
+        styles = [f"{row.style}: {STYLES[row.style]}" for row in shown]
+        sheet([picture(row) for row in shown], styles).save(options.folder / "styles.jpg", quality=90)
 
 
 def score(options: argparse.Namespace) -> None:

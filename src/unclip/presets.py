@@ -1,6 +1,6 @@
 """The only literal sizes: each preset is a function that returns configs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unclip.diffusion.process import ProcessConfig
@@ -54,8 +54,8 @@ def bundled() -> SystemConfig:
         clip=clip,
         prior=_prior(clip, width=192, depth=4, heads=4),
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=2, text_heads=6),
-        upsampler256=_upsampler(64, channels=(48, 64), depth=1, patch_size=4, groups=16),
-        upsampler1024=_upsampler(256, channels=(48, 64), depth=1, patch_size=8, groups=16),
+        upsampler256=_residual(_upsampler(64, channels=(48, 64), depth=1, patch_size=4, groups=16)),
+        upsampler1024=_residual(_upsampler(256, channels=(48, 64), depth=1, patch_size=8, groups=16)),
         stages={
             "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("dpm++", 8)),
             "decoder": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 16, guidance_scale=2.0)),
@@ -95,8 +95,8 @@ def tiny() -> SystemConfig:
         clip=clip,
         prior=_prior(clip, width=32, depth=1, heads=2),
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=1, text_heads=2),
-        upsampler256=_upsampler(64, channels=(8, 16), depth=1, patch_size=16, groups=8),
-        upsampler1024=_upsampler(256, channels=(8, 16), depth=1, patch_size=32, groups=8),
+        upsampler256=_residual(_upsampler(64, channels=(8, 16), depth=1, patch_size=16, groups=8)),
+        upsampler1024=_residual(_upsampler(256, channels=(8, 16), depth=1, patch_size=32, groups=8)),
         stages={
             "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("dpm++", 2)),
             "decoder": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 4, guidance_scale=2.0)),
@@ -213,3 +213,7 @@ def _upsampler(low_size: int, channels: tuple[int, ...], depth: int, **unet: Any
         **unet,
     )
     return UpsamplerConfig(low_size, 4 * low_size, shape)
+
+
+def _residual(config: UpsamplerConfig) -> UpsamplerConfig:
+    return replace(config, residual=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -28,9 +30,18 @@ def test_the_small_picture_is_resized_beside_the_noised_one(upsampler: Upsampler
     x_t, low_res = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 16, 16)
     resized = F.interpolate(low_res, (64, 64), mode="bicubic", antialias=True)
     torch.testing.assert_close(upsampler(x_t, T, resized), upsampler(x_t, T, low_res))
-    torch.testing.assert_close(
-        upsampler(x_t, T, low_res), upsampler.unet(torch.cat([x_t, resized], dim=1), T)
-    )
+    plain = Upsampler(replace(upsampler.config, residual=False))
+    plain.load_state_dict(upsampler.state_dict())
+    seen = upsampler.unet(torch.cat([x_t, resized], dim=1), T)
+    torch.testing.assert_close(plain(x_t, T, low_res), seen)
+    torch.testing.assert_close(upsampler(x_t, T, low_res), seen + resized)
+
+
+def test_a_residual_upsampler_begins_as_a_resize(upsampler: Upsampler) -> None:
+    x_t, low_res = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 16, 16)
+    fresh = Upsampler(upsampler.config)
+    resized = F.interpolate(low_res, (64, 64), mode="bicubic", antialias=True)
+    torch.testing.assert_close(fresh(x_t, T, low_res), resized)
 
 
 def test_no_pixel_attends_to_another(upsampler: Upsampler) -> None:

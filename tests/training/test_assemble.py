@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,10 @@ def test_runs_make_a_model_of_their_averages(
     assert system.sizes == (64, 256)
     assert system.card.words == ("a", "blue", "green", "red", "square", "white")
     assert system.card.training_data == tuple(f"{name}: squares" for name in ("clip", *runs))
+    last = json.loads((runs["prior"].run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert system.card.metrics["prior images"] == last["images"]
+    assert system.card.metrics["prior cosine"] == last["cosine"]
+    assert {"clip accuracy", "decoder text_gap", "upsampler256 psnr"} < system.card.metrics.keys()
     expected = load_run(runs["prior"].run, print).state_dict()
     assert system.prior is not None
     found = system.prior.network.state_dict()

@@ -66,8 +66,8 @@ def _print(facts: dict[str, Any]) -> None:
         console.print(
             f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
         )
-    columns = ("parameters", "schedule", "prediction", "variance", "sampler", "num_steps", "guidance_scale")
-    table = Table("stage", *(column.replace("_", " ") for column in columns))
+    columns = ("parameters", "schedule", "prediction", "sampler", "num_steps", "guidance_scale")
+    table = Table("stage", *(column.split("_")[-1] for column in columns), box=None)
     for name, stage in facts["stages"].items():
         table.add_row(
             name, f"{stage['parameters']:,}", *(str(stage.get(column, "")) for column in columns[1:])

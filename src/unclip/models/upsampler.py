@@ -17,19 +17,23 @@ class UpsamplerConfig:
     low_size: int
     image_size: int
     unet: UNetConfig  # takes 6 channels: the noised picture and the resized low_res
+    residual: bool = False  # the U-Net predicts what x0 has beyond the resized low_res, at first nothing
 
 
 class Upsampler(nn.Module):
     """A convolutional U-Net that sees the low-resolution picture resized beside the noised one.
 
     Without attention, so that it learns from crops and runs on whole pictures. Source: Ramesh et al. 2022,
-    section 2.1; the concatenated bicubic resize as in Karlo.
+    section 2.1; the concatenated bicubic resize as in Karlo. `residual` is for processes that predict x0.
     """
 
     def __init__(self, config: UpsamplerConfig):
         super().__init__()
         self.config = config
         self.unet = UNet(config.unet)
+        if config.residual:
+            for parameter in self.unet.conv_out.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -40,4 +44,5 @@ class Upsampler(nn.Module):
         """Predict from a noised picture and its low-resolution version, both in [-1, 1]."""
         size = (x_t.shape[-2], x_t.shape[-1])
         resized = F.interpolate(low_res, size, mode="bicubic", antialias=True, align_corners=False)
-        return self.unet(torch.cat([x_t, resized], dim=1), t)
+        output = self.unet(torch.cat([x_t, resized], dim=1), t)
+        return output + resized if self.config.residual else output

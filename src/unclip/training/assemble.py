@@ -16,7 +16,7 @@ from unclip.models.clip import Clip
 from unclip.system import Card, Stage, System
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.runs import WORDS, RunConfig, load_run, read_run_config
-from unclip.training.state import writing
+from unclip.training.state import last_metrics, writing
 
 
 def assemble(
@@ -99,8 +99,10 @@ def _card(
 ) -> Card:
     words = set(before.card.words if before else ())
     data = list(before.card.training_data if before else ())
+    metrics = dict(before.card.metrics if before else {})
     for stage, run in by_stage.items():
         data.append(f"{stage}: {configs[run].data}")
         if (run / WORDS).exists():
             words |= set(read_json(run / WORDS))
-    return Card(name, licence, tuple(data), tuple(sorted(words)))
+        metrics |= {f"{stage} {name}": value for name, value in last_metrics(run).items()}
+    return Card(name, licence, tuple(data), tuple(sorted(words)), metrics)

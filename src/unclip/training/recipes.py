@@ -25,7 +25,7 @@ RECIPES: dict[str, TrainConfig] = {
         batch_size=64,
         learning_rate=6e-4,
         image_size=64,
-        snr_range=(0.3, 5.0),
+        snr_range=(0.5, 2.0),
         warmup_images=10_000,
     ),
     "upsampler256": TrainConfig(

@@ -150,6 +150,14 @@ class Log:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
 
+def last_metrics(run: Path) -> dict[str, float]:
+    """Return the last line of a run's metrics, but step, rate and gradient; {} if there is none."""
+    lines = _lines(run / "metrics.jsonl")
+    values = json.loads(lines[-1]) if lines else {}
+    unsaid = ("step", "gradient_norm", "rate")
+    return {name: float(value) for name, value in values.items() if name not in unsaid}
+
+
 def _lines(path: Path) -> list[str]:
     """Return the whole lines of a log; a crash may have left the last one unfinished."""
     if not path.exists():
