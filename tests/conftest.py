@@ -39,9 +39,9 @@ def system(tokenizer: Tokenizer) -> System:
 
     def network(component: str) -> Any:
         network = build(component, getattr(shapes, component)).eval().requires_grad_(False)
-        for tensor in network.state_dict().values():
+        for name, tensor in network.state_dict().items():
             if not tensor.any():  # such as the null image embedding, which would be told from no other zero
-                tensor.normal_()
+                tensor.normal_(std=0.02 if "conv_out" in name else 1.0)
         return network
 
     stages = {
