@@ -69,12 +69,16 @@ class _NoNormals(TorchFunctionMode):
 
 
 def load_component(folder: Path, component: str) -> nn.Module:
-    """Read one network, strictly, in evaluation mode. Raises CheckpointError."""
-    config = config_from_json(
-        NETWORKS[component][0], read_json(folder / "config.json"), str(folder / "config.json")
-    )
+    """Read one network of a system, strictly, in evaluation mode. Raises CheckpointError."""
+    return load_network(folder, *NETWORKS[component])
+
+
+def load_network(folder: Path, config_type: type, network_type: Callable[[Any], nn.Module]) -> nn.Module:
+    """Read any network that `save_component` wrote, strictly, in evaluation mode. Raises CheckpointError."""
+    path = folder / "config.json"
+    config = config_from_json(config_type, read_json(path), str(path))
     with torch.device("meta"), _NoNormals():
-        network = build(component, config)
+        network = network_type(config)
     load_strictly(network, read_tensors(folder / "model.safetensors"), str(folder))
     return network.eval().requires_grad_(False)
 

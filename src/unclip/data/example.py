@@ -1,7 +1,7 @@
 """What training reads: a picture with its caption, and any source that gives one for every index."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,10 +9,11 @@ from jaxtyping import UInt8
 
 @dataclass(frozen=True)
 class Example:
-    """One RGB picture and a sentence that describes it."""
+    """One RGB picture and a sentence that describes it; `truth` is more that a task may know of it."""
 
     image: UInt8[np.ndarray, "h w 3"]
     caption: str
+    truth: Any = None
 
 
 @runtime_checkable  # for the checks of types in tests

@@ -1,7 +1,7 @@
 """Batches as a pure function of the step, drawn in this process or in workers."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ Draw = Callable[[int], Example]  # the example of an index
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures with their captions."""
+    """Pictures with their captions, and what else their examples know of them."""
 
     images: UInt8[Tensor, "b h w 3"]
     captions: list[str]
+    truths: list[Any] = field(default_factory=list[Any])
 
     def pixels(self, device: torch.device) -> Float[Tensor, "b 3 h w"]:
         """Return the pictures in [-1, 1] on a device."""
@@ -33,12 +34,14 @@ class Batch:
     def part(self, i: int, of: int) -> "Batch":
         """Return the i-th of `of` equal parts."""
         size = len(self) // of
-        here = slice(i * size, (i + 1) * size)
-        return Batch(self.images[here], self.captions[here])
+        return self._slice(slice(i * size, (i + 1) * size))
 
     def first(self, count: int) -> "Batch":
         """Return the first `count` pictures, or all if there are fewer."""
-        return Batch(self.images[:count], self.captions[:count])
+        return self._slice(slice(count))
+
+    def _slice(self, rows: slice) -> "Batch":
+        return Batch(self.images[rows], self.captions[rows], self.truths[rows])
 
 
 class Steps(Dataset[Batch]):
@@ -55,6 +58,7 @@ class Steps(Dataset[Batch]):
         return Batch(
             torch.from_numpy(np.stack([example.image for example in examples])),
             [example.caption for example in examples],
+            [example.truth for example in examples],
         )
 
 

@@ -3,6 +3,7 @@
 Coordinates run from 0 to 1 over the picture, y downwards.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -52,8 +53,18 @@ class Placement:
         return self.extent.height * self.side
 
     @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom edge of what is drawn, when it is turned."""
+        turn = math.radians(self.angle)
+        cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
+        half_w = (self.width * cos + self.height * sin) / 2
+        half_h = (self.width * sin + self.height * cos) / 2
+        top = max(self.cy - half_h, self.from_row)
+        return self.cx - half_w, top, self.cx + half_w, self.cy + half_h
+
+    @property
     def top(self) -> float:
-        """Upper edge of what is drawn."""
+        """Upper edge of what is drawn, before it is turned."""
         return self.cy - self.height / 2
 
     def at(self, fraction: float) -> float:

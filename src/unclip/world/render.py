@@ -55,16 +55,12 @@ def _over(
 
 def _bounds(placement: Placement, size: int, box: Box) -> Box:
     """Give the pixels of the box that a drawing can touch."""
-    turn = math.radians(placement.angle)
-    cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
-    half_w = (placement.width * cos + placement.height * sin) / 2
-    half_h = (placement.width * sin + placement.height * cos) / 2
-    top = max(placement.cy - half_h, placement.from_row)
+    left, top, right, bottom = placement.bounds
     return (
-        max(math.floor((placement.cx - half_w) * size) - 1, box[0]),
+        max(math.floor(left * size) - 1, box[0]),
         max(math.floor(top * size) - (0 if placement.from_row else 1), box[1]),
-        min(math.ceil((placement.cx + half_w) * size) + 1, box[2]),
-        min(math.ceil((placement.cy + half_h) * size) + 1, box[3]),
+        min(math.ceil(right * size) + 1, box[2]),
+        min(math.ceil(bottom * size) + 1, box[3]),
     )
 
 

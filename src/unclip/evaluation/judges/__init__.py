@@ -1,0 +1,1 @@
+"""Networks that look at pictures, trained apart from the models that they judge."""
