@@ -1,6 +1,7 @@
 """The blind sheet asks for what its answers are compared with."""
 
 import importlib.util
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "runs" / "bundled" / "blind.py"
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "runs" / "bundled" / "blind.py"
 
 
 @pytest.fixture
@@ -47,3 +49,18 @@ def test_score_counts_what_is_right_and_names_what_is_not(
     *wrong, total = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in wrong] == ["1", "2"]
     assert total == "thing 39 of 40; background 40 of 40; style 39 of 40; background and style 39 of 40"
+
+
+def test_the_pages_state_what_the_answers_score(
+    blind: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["blind.py", "score", str(ROOT / "docs" / "blind")])
+    blind.main()
+    total = capsys.readouterr().out.splitlines()[-1]
+    right = dict(re.findall(r"([a-z ]+?) (\d+) of 40", total.replace("; ", ";")))
+    page = (ROOT / "docs" / "blind" / "README.md").read_text("utf-8")
+    stated = dict(re.findall(r"^\| ([a-z ]+) \| (\d+) \|", page, re.MULTILINE))
+    assert stated == right
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"the background of all {right['background']}, the thing in {right['thing']}" in readme
+    assert f"and the style in {right['style']}" in readme

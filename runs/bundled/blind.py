@@ -25,6 +25,7 @@ from unclip.world.concepts import Concept, listed
 from unclip.world.grammar import article
 from unclip.world.render import render
 from unclip.world.scene import Scene, Thing
+from unclip.world.words import STYLES
 
 COLUMNS, SIDE, LINES = 8, 192, 30
 BACKGROUNDS = {
@@ -39,7 +40,6 @@ BACKGROUNDS = {
     "table": "on a wooden table",
     "forest": "in a forest",
 }
-STYLES = {"3d": "3D render", "flat": "flat icon", "cartoon": "cartoon", "blob": "blob style"}
 ASKED = ("thing", "background", "style")
 
 
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def sentence(self) -> str:
-        return f"{article(self.concept.name)} {BACKGROUNDS[self.background]}, {STYLES[self.style]}"
+        return f"{article(self.concept.name)} {BACKGROUNDS[self.background]}, {STYLES[self.style].after[0]}"
 
     @property
     def truth(self) -> tuple[str, str, str]:
@@ -76,7 +76,7 @@ def rows() -> list[Row]:
 
 def examples() -> list[Row]:
     """Other things in every style, for the reader to know the styles by."""
-    others = things()[40 : 40 + COLUMNS]
+    others = things()[len(rows()) :][:COLUMNS]
     return [Row(thing, "blue", style, seed) for style in STYLES for seed, thing in enumerate(others)]
 
 
@@ -121,7 +121,7 @@ def draw(options: argparse.Namespace) -> None:
     sheet(list(pictures.values()), captions).save(options.folder / "captioned.jpg", quality=90)
     if options.world:
         shown = examples()
-        styles = [f"{row.style}: {STYLES[row.style]}" for row in shown]
+        styles = [f"{row.style}: {STYLES[row.style].after[0]}" for row in shown]
         sheet([picture(row) for row in shown], styles).save(options.folder / "styles.jpg", quality=90)
 
 

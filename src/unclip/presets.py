@@ -1,6 +1,6 @@
 """The only literal sizes: each preset is a function that returns configs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from unclip.diffusion.process import ProcessConfig
@@ -54,8 +54,8 @@ def bundled() -> SystemConfig:
         clip=clip,
         prior=_prior(clip, width=192, depth=4, heads=4),
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=2, text_heads=6),
-        upsampler256=_residual(_upsampler(64, channels=(48, 64), depth=1, patch_size=4, groups=16)),
-        upsampler1024=_residual(_upsampler(256, channels=(48, 64), depth=1, patch_size=8, groups=16)),
+        upsampler256=_upsampler(64, channels=(48, 64), depth=1, residual=True, patch_size=4, groups=16),
+        upsampler1024=_upsampler(256, channels=(48, 64), depth=1, residual=True, patch_size=8, groups=16),
         stages={
             "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("dpm++", 8)),
             "decoder": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 16, guidance_scale=2.0)),
@@ -95,8 +95,8 @@ def tiny() -> SystemConfig:
         clip=clip,
         prior=_prior(clip, width=32, depth=1, heads=2),
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=1, text_heads=2),
-        upsampler256=_residual(_upsampler(64, channels=(8, 16), depth=1, patch_size=16, groups=8)),
-        upsampler1024=_residual(_upsampler(256, channels=(8, 16), depth=1, patch_size=32, groups=8)),
+        upsampler256=_upsampler(64, channels=(8, 16), depth=1, residual=True, patch_size=16, groups=8),
+        upsampler1024=_upsampler(256, channels=(8, 16), depth=1, residual=True, patch_size=32, groups=8),
         stages={
             "prior": StageConfig(ProcessConfig(x0_limit=5.0), SamplingDefaults("dpm++", 2)),
             "decoder": StageConfig(ProcessConfig(), SamplingDefaults("dpm++", 4, guidance_scale=2.0)),
@@ -201,7 +201,9 @@ def _prior(clip: ClipConfig, width: int, depth: int, heads: int) -> PriorConfig:
     return PriorConfig(clip.embed_dim, clip.text_width, clip.context_length, width, depth, heads)
 
 
-def _upsampler(low_size: int, channels: tuple[int, ...], depth: int, **unet: Any) -> UpsamplerConfig:
+def _upsampler(
+    low_size: int, channels: tuple[int, ...], depth: int, residual: bool = False, **unet: Any
+) -> UpsamplerConfig:
     """Four times the side of `low_size`, without attention; `unet` are further fields of UNetConfig."""
     shape = UNetConfig(
         in_channels=6,
@@ -212,8 +214,4 @@ def _upsampler(low_size: int, channels: tuple[int, ...], depth: int, **unet: Any
         mid_attention=False,
         **unet,
     )
-    return UpsamplerConfig(low_size, 4 * low_size, shape)
-
-
-def _residual(config: UpsamplerConfig) -> UpsamplerConfig:
-    return replace(config, residual=True)
+    return UpsamplerConfig(low_size, 4 * low_size, shape, residual)
