@@ -49,3 +49,8 @@ def test_a_sentence_names_its_things(items: list[Item]) -> None:
         for thing in item.scene.things:
             names = (*thing.concept.names, thing.concept.plural)
             assert any(name.split()[-1][:3] in item.sentence for name in names), item.sentence
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_the_smallest_world_has_scenes_of_every_kind(unseen: bool) -> None:
+    assert len(list(suite(1, 2, unseen))) == 2 * len(KINDS)

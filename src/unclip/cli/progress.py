@@ -1,10 +1,11 @@
 """Live progress on standard error; plain lines, or nothing, where that is no terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +24,21 @@ def watch(generation: "Generation") -> list["Image"]:
                 tasks[step.stage] = bars.add_task(step.stage, total=step.num_steps)
             bars.update(tasks[step.stage], completed=step.index)
     return generation.images
+
+
+@contextmanager
+def watch_parts() -> Generator[Callable[[str, int, int], None]]:
+    """Give a function that is told a part's name, how much of it is done, and of how much."""
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = dict[str, TaskID]()
+
+        def say(part: str, done: int, of: int) -> None:
+            if part not in tasks:
+                tasks[part] = bars.add_task(part, total=of)
+            bars.update(tasks[part], completed=done)
+
+        yield say
 
 
 def watch_training(name: str, images: int, reports: Iterable["Report"]) -> None:

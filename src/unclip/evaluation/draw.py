@@ -24,6 +24,7 @@ class Drawn:
     seed: int
     size: int  # pixels a side
     per_sentence: int
+    settings: dict[str, str | int | float]  # those of `TextToImage` that are not the model's own
 
 
 def picture_file(folder: Path, index: int, k: int) -> Path:
@@ -31,9 +32,7 @@ def picture_file(folder: Path, index: int, k: int) -> Path:
     return folder / f"{index:05}" / f"{k}.png"
 
 
-def draw(
-    model: System, items: Sequence[Item], about: Drawn, folder: Path, **settings: int | float | str | None
-) -> Iterator[int]:
+def draw(model: System, items: Sequence[Item], about: Drawn, folder: Path) -> Iterator[int]:
     """Draw what is missing, yielding the index of every sentence that is done.
 
     Picture k of sentence i has the seed `about.seed` + i * per_sentence + k. Raises DataError if the folder
@@ -45,7 +44,7 @@ def draw(
         if not all(file.exists() for file in files):
             seed = about.seed + index * about.per_sentence
             images = generate(
-                model, item.sentence, n=about.per_sentence, seed=seed, size=about.size, **settings
+                model, item.sentence, n=about.per_sentence, seed=seed, size=about.size, **about.settings
             )
             _save(images, files)
         yield index

@@ -92,7 +92,10 @@ def _item(
     for _ in range(_TRIES):
         style = rng.choice(list(STYLES))
         pool = (*known, *SOLIDS) if style == "3d" else known
-        relation, things = draw(rng, lambda part, pool=pool: rng.choice(_able(pool, part)))
+        try:
+            relation, things = draw(rng, lambda part, pool=pool: rng.choice(_able(pool, part)))
+        except IndexError:  # nothing plays a part in this relation; in another, something may
+            continue
         hidden = {thing.colour for thing in things}
         place = rng.choice([name for name, place in BACKGROUNDS.items() if not place.hides & hidden])
         scene = Scene(style, place, things, relation, rng.getrandbits(62))
@@ -110,9 +113,10 @@ def _able(pool: Sequence[Concept], part: str) -> list[Concept]:
 def _two(pick: Pick, first: str = "", second: str | None = None) -> tuple[Concept, Concept]:
     """Two different concepts that play their parts."""
     one = pick(first)
-    while (other := pick(first if second is None else second)) == one:
-        pass
-    return one, other
+    for _ in range(100):
+        if (other := pick(first if second is None else second)) != one:
+            return one, other
+    raise IndexError("only one concept plays these parts")
 
 
 def _wanted(kind: str, scene: Scene) -> dict[str, Wanted]:

@@ -63,6 +63,13 @@ class Block(nn.Module):
         return self.skip(x) + self.conv_2(F.silu(self.norm_2(h)))
 
 
+def resized(x: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 {size} {size}"]:
+    """Return pictures at `size` pixels a side."""
+    if x.shape[-1] == size:
+        return x
+    return F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
 class Detector(nn.Module):
     """Finds things by the middles of their boxes, on a grid of half the patches' side."""
 
@@ -95,15 +102,8 @@ class Detector(nn.Module):
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Maps:
         """Look at pictures in [-1, 1] of any size; they are resized to `image_size`."""
         config = self.config
-        if x.shape[-1] != config.image_size:
-            x = F.interpolate(
-                x,
-                (config.image_size, config.image_size),
-                mode="bilinear",
-                antialias=True,
-                align_corners=False,
-            )
-        fine = self.fine(self.conv_in(F.pixel_unshuffle(x, config.patch_size)))
+        fine = self.conv_in(F.pixel_unshuffle(resized(x, config.image_size), config.patch_size))
+        fine = self.fine(fine)
         middle = self.middle(F.avg_pool2d(fine, 2))
         coarse = self.coarse(F.avg_pool2d(middle, 2))
         merged = self.merged(torch.cat([middle, F.interpolate(coarse, scale_factor=2.0)], dim=1))

@@ -1,5 +1,6 @@
-"""How the detector learns: from scenes whose truth is known, roughened as a model's pictures are."""
+"""How the judges learn: from scenes whose truth is known, roughened as a model's pictures are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import cast
@@ -12,6 +13,7 @@ from torch import Generator, Tensor, nn
 
 from unclip.data.example import Example, Pictures
 from unclip.evaluation.judges.detector import Detector, DetectorConfig, Maps
+from unclip.evaluation.judges.features import Features
 from unclip.evaluation.judges.roughen import roughened
 from unclip.evaluation.rules import Sight
 from unclip.evaluation.truth import sight_of
@@ -37,12 +39,8 @@ class Targets:
     background: Int64[Tensor, " b"]
 
 
-@dataclass(frozen=True)
-class DetectorTask(WholePictures):
-    """Focal loss of the heat maps, L1 of the edges, cross-entropy of colours, style and background.
-
-    Source: Zhou et al. 2019, eq. 1.
-    """
+class RoughScenes(WholePictures):
+    """Tasks that are shown roughened scenes with their truths; there is nothing to see of them."""
 
     def draw(self, pictures: Pictures, index: int, size: int) -> Example:
         """Return a roughened scene with its truth."""
@@ -50,6 +48,19 @@ class DetectorTask(WholePictures):
         example = world.example(index, size)
         rough = roughened(example.image, Random(f"{world.seed}/{index}/rough"))
         return Example(rough, example.caption, sight_of(world.scene(index), world.sprites))
+
+    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Nothing to see."""
+        del network, batch
+        return []
+
+
+@dataclass(frozen=True)
+class DetectorTask(RoughScenes):
+    """Focal loss of the heat maps, L1 of the edges, cross-entropy of colours, style and background.
+
+    Source: Zhou et al. 2019, eq. 1.
+    """
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
         """Return the sum of the losses."""
@@ -60,11 +71,6 @@ class DetectorTask(WholePictures):
         """The parts of the loss."""
         del generator
         return {name: loss.item() for name, loss in self._losses(network, batch).items()}
-
-    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
-        """Nothing to see."""
-        del network, batch
-        return []
 
     def _losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         detector = cast(Detector, network)
@@ -124,3 +130,54 @@ def targets(sights: list[Sight], config: DetectorConfig, grid: int, device: torc
         integers([config.styles.index(sight.style) for sight in sights]),
         integers([config.backgrounds.index(sight.background) for sight in sights]),
     )
+
+
+@dataclass(frozen=True)
+class FeaturesTask(RoughScenes):
+    """Cross-entropies of what is in a picture: each concept and colour or not, its style and background."""
+
+    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
+        """Return the sum of the four, each a mean over the batch."""
+        del generator
+        concepts, colours, style, background = self._said_and_held(network, batch)
+        things = [F.binary_cross_entropy_with_logits(*pair, reduction="sum") for pair in (concepts, colours)]
+        return sum(things) / len(batch) + F.cross_entropy(*style) + F.cross_entropy(*background)
+
+    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
+        """Shares of pictures of which all concepts, all colours, the style, the background are said right."""
+        del generator
+        concepts, colours, style, background = self._said_and_held(network, batch)
+
+        def all_right(said: Tensor, held: Tensor) -> float:
+            return ((said > 0) == (held > 0)).all(dim=1).float().mean().item()
+
+        def right(said: Tensor, held: Tensor) -> float:
+            return (said.argmax(dim=1) == held.argmax(dim=1)).float().mean().item()
+
+        return {
+            "concepts": all_right(*concepts),
+            "colours": all_right(*colours),
+            "style": right(*style),
+            "background": right(*background),
+        }
+
+    def _said_and_held(self, network: nn.Module, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """Logits, and 1 for each word that holds of a picture, of the four kinds of words."""
+        judge = cast(Features, network)
+        config, device = judge.config, next(judge.parameters()).device
+        truths = cast(list[Sight], batch.truths)
+        held = (
+            (config.concepts, [{thing.concept for thing in truth.detections} for truth in truths]),
+            (config.colours, [{thing.colour for thing in truth.detections} for truth in truths]),
+            (config.styles, [{truth.style} for truth in truths]),
+            (config.backgrounds, [{truth.background} for truth in truths]),
+        )
+        features = judge(batch.pixels(device))
+        return [
+            (says(features).float(), _marked(words, rows, device))
+            for says, (words, rows) in zip(judge.says, held, strict=True)
+        ]
+
+
+def _marked(words: Sequence[str], rows: Sequence[set[str]], device: torch.device) -> Float[Tensor, "b w"]:
+    return torch.tensor([[float(word in row) for word in words] for row in rows], device=device)

@@ -1,0 +1,95 @@
+"""`unclip evaluate`: what a model draws right, by WorldEval."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from unclip.cli.source import DataOption
+from unclip.errors import DataError, RequestError
+
+if TYPE_CHECKING:
+    from unclip.evaluation.judges.store import Judges
+    from unclip.world import World
+
+
+def evaluate(
+    suite: Annotated[
+        Literal["quick", "full"],
+        typer.Option(help="quick: 280 pictures, some minutes; full: 5,600, and it can be resumed."),
+    ] = "quick",
+    model: Annotated[Path | None, typer.Option(help="A model folder [default: the bundled model].")] = None,
+    data: Annotated[Path | None, DataOption] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder of the pictures [default: worldeval-SUITE-MODEL]; what is there is kept.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Pixels a side of the pictures.")] = 256,
+    steps: Annotated[int | None, typer.Option(help="Steps of the decoder [default: the model's].")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="Of the decoder; 1 is off [default: the model's].")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++ [default: the model's].")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
+    concepts: Annotated[int, typer.Option(help="Kinds of things that the model was trained on.")] = 60,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Draw WorldEval's sentences and have trained judges look at the pictures."""
+    from dataclasses import asdict
+
+    from unclip.checkpoints.load import load, model_folder
+    from unclip.checkpoints.store import fingerprint
+    from unclip.cli.progress import watch_parts
+    from unclip.cli.source import open_source
+    from unclip.evaluation.draw import Drawn
+    from unclip.evaluation.evaluate import SUITES, Bench
+    from unclip.evaluation.evaluate import evaluate as evaluated
+    from unclip.evaluation.judges.store import load_judges
+    from unclip.evaluation.report import table
+    from unclip.imagefiles import check_writable
+    from unclip.pipelines.text_to_image import TextToImage, checked
+    from unclip.world import World, WorldConfig
+
+    asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
+    settings = {name: value for name, value in asked.items() if value is not None}
+    if as_json is not None:
+        check_writable(as_json)
+    system = load(model, device=device)
+    checked(system, TextToImage("a cat", size=size, **settings))  # pyright: ignore[reportArgumentType]
+    pictures, _ = open_source(data, 0, WorldConfig(concepts=concepts))
+    if not isinstance(pictures, World):
+        raise DataError(
+            f"{data} does not hold the world's art, which WorldEval is made of: name it with --data"
+        )
+    judges = load_judges()
+    _check_known(judges, pictures)
+    named = f"{system.card.name} ({fingerprint(model_folder(model))})"
+    drawn = Drawn(named, suite, seed, size, SUITES[suite].per_sentence, settings)
+    folder = out or Path(f"worldeval-{suite}-{fingerprint(model_folder(model))}")
+    bench = Bench(SUITES[suite], pictures, judges, folder)
+    with watch_parts() as say:
+        report = evaluated(system, bench, drawn, say)
+    if as_json is not None:
+        as_json.write_text(json.dumps(asdict(report) | {"overall": report.overall}, indent=1), "utf-8")
+    print(table(report))
+
+
+def _check_known(judges: "Judges", world: "World") -> None:
+    """Raise RequestError for a world with things that the judges cannot name."""
+    from unclip.world.concepts import listed
+
+    known = judges.detector.config.concepts
+    unknown = {concept.name for concept in listed()[: world.config.concepts]} - set(known)
+    if unknown:
+        raise RequestError(
+            f"the judges know {len(known)} kinds of things, but not {min(unknown)!r}:"
+            " ask for fewer --concepts, or train judges that know more (runs/judges)"
+        )
