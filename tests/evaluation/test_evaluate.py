@@ -14,7 +14,7 @@ from unclip.evaluation.metrics import Interval
 from unclip.evaluation.report import GENEVAL, PUBLISHED, TaskScore, table
 from unclip.evaluation.suite import TASKS
 from unclip.system import System
-from unclip.world import Sprites, World
+from unclip.world import Sprites, World, WorldConfig
 
 SMALL = Suite("small", seen=2, unseen=1, per_sentence=2)
 ABOUT = Drawn("tiny", "small", 0, 64, SMALL.per_sentence, {"steps": 2})
@@ -61,7 +61,9 @@ def test_what_is_drawn_is_kept_and_other_settings_need_another_folder(painter: S
 
 
 def test_the_suites_are_those_that_the_command_tells_of() -> None:
-    sizes = {name: len(sentences(suite, 60)) * suite.per_sentence for name, suite in SUITES.items()}
+    sizes = {
+        name: len(sentences(suite, WorldConfig())) * suite.per_sentence for name, suite in SUITES.items()
+    }
     assert sizes == {"quick": 280, "full": 5_600}
 
 

@@ -5,12 +5,12 @@ import pytest
 from unclip.evaluation.scores import by_chance, scores
 from unclip.evaluation.suite import TASKS, Item, suite
 from unclip.evaluation.truth import sight_of
-from unclip.world import Sprites
+from unclip.world import Sprites, WorldConfig
 
 
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
-    return [*suite(60, 12, unseen=False), *suite(60, 12, unseen=True)]
+    return [*suite(WorldConfig(), 12, unseen=False), *suite(WorldConfig(), 12, unseen=True)]
 
 
 def test_the_truth_scores_one_in_every_task_seen_and_unseen(items: list[Item], sprites: Sprites) -> None:

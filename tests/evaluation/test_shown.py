@@ -11,13 +11,13 @@ from unclip.evaluation.shown import drawn, rendered, retrieved, text_embeds, ups
 from unclip.evaluation.suite import Item, suite
 from unclip.images import to_tensor
 from unclip.system import System
-from unclip.world import Sprites, World
+from unclip.world import Sprites, World, WorldConfig
 from unclip.world.render import render
 
 
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
-    return list(suite(60, 2, unseen=False))
+    return list(suite(WorldConfig(), 2, unseen=False))
 
 
 def test_renders_of_a_sentence_differ_in_what_it_leaves_open_and_by_seed(

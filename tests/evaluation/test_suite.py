@@ -7,13 +7,13 @@ import pytest
 from unclip.evaluation.rules import is_right
 from unclip.evaluation.suite import KINDS, TASKS, Item, suite
 from unclip.evaluation.truth import sight_of
-from unclip.world import Sprites
+from unclip.world import Sprites, WorldConfig
 from unclip.world.scene import is_heldout
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["seen", "unseen"])
 def items(request: pytest.FixtureRequest) -> list[Item]:
-    return list(suite(60, 40, unseen=request.param))
+    return list(suite(WorldConfig(), 40, unseen=request.param))
 
 
 def test_the_world_itself_is_right_in_every_task(items: list[Item], sprites: Sprites) -> None:
@@ -38,9 +38,9 @@ def test_unseen_scenes_hold_what_training_never_shows(items: list[Item]) -> None
 def test_every_kind_has_its_sentences_and_they_do_not_change(items: list[Item]) -> None:
     assert len(items) == 40 * len(KINDS)
     assert Counter(task for item in items for task in item.wanted) == dict.fromkeys(TASKS, 40)
-    again = suite(60, 40, unseen=items[0].unseen)
+    again = suite(WorldConfig(), 40, unseen=items[0].unseen)
     assert [item.sentence for item in again] == [item.sentence for item in items]
-    longer = list(suite(60, 41, unseen=items[0].unseen))
+    longer = list(suite(WorldConfig(), 41, unseen=items[0].unseen))
     assert longer[:40] == items[:40]
 
 
@@ -53,4 +53,4 @@ def test_a_sentence_names_its_things(items: list[Item]) -> None:
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_the_smallest_world_has_scenes_of_every_kind(unseen: bool) -> None:
-    assert len(list(suite(1, 2, unseen))) == 2 * len(KINDS)
+    assert len(list(suite(WorldConfig(concepts=1), 2, unseen))) == 2 * len(KINDS)

@@ -6,7 +6,7 @@ import torch
 from unclip.evaluation.shown import rendered
 from unclip.evaluation.suite import suite
 from unclip.evaluation.templates import SHARES, SIDE, best_fit, templates
-from unclip.world import Sprites
+from unclip.world import Sprites, WorldConfig
 from unclip.world.concepts import listed
 
 
@@ -15,7 +15,9 @@ def test_a_drawing_alone_fits_itself_best(sprites: Sprites) -> None:
     sizes = templates(sprites, concepts)
     assert [one.pixels.shape[-1] for one in sizes] == [round(share * SIDE) for share in SHARES]
     assert all(torch.allclose(one.weights.sum(dim=(1, 2, 3)), torch.ones(96)) for one in sizes)
-    items = [item for item in suite(12, 12, unseen=False) if "single_object" in item.wanted]
+    items = [
+        item for item in suite(WorldConfig(concepts=12), 12, unseen=False) if "single_object" in item.wanted
+    ]
     items = [item for item in items if item.scene.things[0].concept.art]
     shown = rendered(items, sprites, 1, 64, seed=1)
     named = best_fit(torch.cat([shown(index) for index in range(len(items))]), sizes)

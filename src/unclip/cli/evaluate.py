@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from unclip.cli.source import DataOption
+from unclip.cli.source import DataOption, StylesOption, VariationOption
 from unclip.errors import DataError, RequestError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def evaluate(
     sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++ [default: the model's].")] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
     concepts: Annotated[int, typer.Option(help="Kinds of things that the model was trained on.")] = 60,
+    styles: Annotated[str, StylesOption] = "3d,flat,cartoon,blob",
+    variation: Annotated[float, VariationOption] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Draw WorldEval's sentences and have trained judges look at the pictures."""
@@ -48,7 +50,7 @@ def evaluate(
     from unclip.checkpoints.load import load, model_folder
     from unclip.checkpoints.store import fingerprint
     from unclip.cli.progress import watch_parts
-    from unclip.cli.source import open_source
+    from unclip.cli.source import open_source, world_config
     from unclip.evaluation.draw import Drawn
     from unclip.evaluation.evaluate import SUITES, Bench
     from unclip.evaluation.evaluate import evaluate as evaluated
@@ -56,7 +58,7 @@ def evaluate(
     from unclip.evaluation.report import table
     from unclip.imagefiles import check_writable
     from unclip.pipelines.text_to_image import TextToImage, checked
-    from unclip.world import World, WorldConfig
+    from unclip.world import World
 
     asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
     settings = {name: value for name, value in asked.items() if value is not None}
@@ -64,7 +66,7 @@ def evaluate(
         check_writable(as_json)
     system = load(model, device=device)
     checked(system, TextToImage("a cat", size=size, **settings))  # pyright: ignore[reportArgumentType]
-    pictures, _ = open_source(data, 0, WorldConfig(concepts=concepts))
+    pictures, _ = open_source(data, 0, world_config(concepts, styles, variation))
     if not isinstance(pictures, World):
         raise DataError(
             f"{data} does not hold the world's art, which WorldEval is made of: name it with --data"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from unclip.errors import DataError
+from unclip.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from unclip.data.example import Pictures
@@ -15,6 +15,22 @@ DataOption = typer.Option(
     envvar="UNCLIP_DATA",
     help="The world's art, tar shards, or a folder of captioned pictures [default: a sample of the art].",
 )
+
+StylesOption = typer.Option(help="Ways of drawing that the world shows, of 3d, flat, cartoon and blob.")
+VariationOption = typer.Option(
+    min=0, max=1, help="Of place, size, pose and shade in the world, which no caption names; 1 is usual."
+)
+
+
+def world_config(concepts: int, styles: str, variation: float) -> "WorldConfig":
+    """Return what the world shows. Raises RequestError for a style that it does not have."""
+    from unclip.world import WorldConfig
+    from unclip.world.words import STYLES
+
+    named = tuple(style for style in STYLES if style in styles.split(","))
+    if len(named) != len(styles.split(",")):
+        raise RequestError(f"styles {styles!r} are not all, and once each, of {', '.join(STYLES)}")
+    return WorldConfig(concepts=concepts, styles=named, variation=variation)
 
 
 def data_folder(path: Path | None) -> Path:
@@ -30,9 +46,9 @@ def data_folder(path: Path | None) -> Path:
 def open_source(path: Path | None, seed: int, config: "WorldConfig") -> tuple["Pictures", str]:
     """Return the pictures of a folder, and what they are: a world if it holds the art. Raises DataError."""
     from unclip.data.pictures import open_pictures
-    from unclip.world import Sprites, World
+    from unclip.world import Sprites, World, described
 
     folder = data_folder(path)
     if Sprites.here(folder):
-        return World(Sprites.load(folder), seed, config), f"world of {config.concepts} concepts, seed {seed}"
+        return World(Sprites.load(folder), seed, config), described(config, seed)
     return open_pictures(folder, seed), folder.name

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from unclip.cli.source import DataOption
+from unclip.cli.source import DataOption, StylesOption, VariationOption
 
 Component = Literal["clip", "prior", "decoder", "upsampler256", "upsampler1024"]
 
@@ -45,6 +45,8 @@ def train(
         int | None, typer.Option(help="Pixels a side of what the network is shown.")
     ] = None,
     concepts: Annotated[int, typer.Option(help="Kinds of things in the world.")] = 60,
+    styles: Annotated[str, StylesOption] = "3d,flat,cartoon,blob",
+    variation: Annotated[float, VariationOption] = 1.0,
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
     precision: Annotated[
         Literal["float32", "bfloat16"] | None,
@@ -63,10 +65,9 @@ def train(
     from unclip import presets
     from unclip.checkpoints.load import choose_device, model_folder
     from unclip.cli.progress import watch_training
-    from unclip.cli.source import open_source
+    from unclip.cli.source import open_source, world_config
     from unclip.training.begin import Order, begin
     from unclip.training.recipes import recipe
-    from unclip.world import WorldConfig
 
     target = choose_device(device)
     config = recipe(
@@ -81,7 +82,7 @@ def train(
         seed=seed,
         precision=precision or ("bfloat16" if target.type == "cuda" else "float32"),
     )
-    pictures, what = open_source(data, seed, WorldConfig(concepts=concepts))
+    pictures, what = open_source(data, seed, world_config(concepts, styles, variation))
     shapes = getattr(presets, preset)()
     order = Order(
         component,

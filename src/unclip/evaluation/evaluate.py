@@ -22,7 +22,7 @@ from unclip.evaluation.suite import Item, suite
 from unclip.evaluation.templates import best_fit, templates
 from unclip.pipelines.generation import generate
 from unclip.system import System
-from unclip.world import World
+from unclip.world import World, WorldConfig
 from unclip.world.concepts import SOLIDS, listed
 
 RENDER_SEEDS = (1, 2)  # of true renders, and of those that they are compared with
@@ -43,14 +43,14 @@ class Suite:
 SUITES = {suite.name: suite for suite in (Suite("quick", 14, 6, 2), Suite("full", 100, 100, 4))}
 
 
-def sentences(asked: Suite, concepts: int) -> list[Item]:
-    """Return the sentences of a suite, for a world of so many concepts."""
-    return [*suite(concepts, asked.seen, unseen=False), *suite(concepts, asked.unseen, unseen=True)]
+def sentences(asked: Suite, world: WorldConfig) -> list[Item]:
+    """Return the sentences of a suite on what a world shows."""
+    return [*suite(world, asked.seen, unseen=False), *suite(world, asked.unseen, unseen=True)]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What a model is evaluated on and by. `world` has the art, and the seed and concepts of its training."""
+    """What a model is evaluated on and by. `world` is the one of its training."""
 
     asked: Suite
     world: World
@@ -67,7 +67,7 @@ def evaluate(system: System, bench: Bench, about: Drawn, say: Say) -> Report:
 
     Raises DataError for a folder that is not usable, RequestError for settings that the model cannot take.
     """
-    items = sentences(bench.asked, bench.world.config.concepts)
+    items = sentences(bench.asked, bench.world.config)
     for index in draw(system, items, about, bench.folder):
         say("drawing", index + 1, len(items))
     k, size, sprites, judges = about.per_sentence, about.size, bench.world.sprites, bench.judges

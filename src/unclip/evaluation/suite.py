@@ -13,7 +13,8 @@ from unclip.world.backgrounds import BACKGROUNDS
 from unclip.world.caption import describe
 from unclip.world.concepts import SOLIDS, Concept, listed
 from unclip.world.scene import PARTS, Scene, Thing, is_heldout
-from unclip.world.words import COLOURS, STYLES
+from unclip.world.words import COLOURS
+from unclip.world.world import WorldConfig
 
 Things = tuple[str | None, tuple[Thing, ...]]  # a relation, and what stands in it
 Pick = Callable[[str], Concept]  # a concept, given what it must be able to do in a relation, or ""
@@ -78,19 +79,19 @@ TASKS = ("single_object", "style", "background", *list(KINDS)[1:])
 """All tasks; the first three are asked of the same pictures."""
 
 
-def suite(concepts: int, per_kind: int, unseen: bool, seed: int = 0) -> Iterator[Item]:
-    """Yield `per_kind` sentences of every kind, for a world of so many concepts; always the same ones."""
-    known = listed()[:concepts]
+def suite(world: WorldConfig, per_kind: int, unseen: bool, seed: int = 0) -> Iterator[Item]:
+    """Yield `per_kind` sentences of every kind on what a world shows; always the same ones."""
     for kind, draw in KINDS.items():
         for index in range(per_kind):
-            yield _item(kind, draw, known, unseen, Random(f"{seed}/{kind}/{unseen}/{index}"))
+            yield _item(kind, draw, world, unseen, Random(f"{seed}/{kind}/{unseen}/{index}"))
 
 
 def _item(
-    kind: str, draw: Callable[[Random, Pick], Things], known: Sequence[Concept], unseen: bool, rng: Random
+    kind: str, draw: Callable[[Random, Pick], Things], world: WorldConfig, unseen: bool, rng: Random
 ) -> Item:
+    known = listed()[: world.concepts]
     for _ in range(_TRIES):
-        style = rng.choice(list(STYLES))
+        style = rng.choice(world.styles)
         pool = (*known, *SOLIDS) if style == "3d" else known
         try:
             relation, things = draw(rng, lambda part, pool=pool: rng.choice(_able(pool, part)))
@@ -98,7 +99,7 @@ def _item(
             continue
         hidden = {thing.colour for thing in things}
         place = rng.choice([name for name, place in BACKGROUNDS.items() if not place.hides & hidden])
-        scene = Scene(style, place, things, relation, rng.getrandbits(62))
+        scene = Scene(style, place, things, relation, rng.getrandbits(62), world.variation)
         if is_heldout(scene) == unseen:
             return Item(describe(scene, rng, dense=1.0), scene, unseen, _wanted(kind, scene))
     raise AssertionError(f"no {'unseen' if unseen else 'seen'} scene of kind {kind}")

@@ -2,6 +2,6 @@
 
 from unclip.world.photographs import load_photographs
 from unclip.world.sprites import Sprites
-from unclip.world.world import World, WorldConfig
+from unclip.world.world import World, WorldConfig, described
 
-__all__ = ["Sprites", "World", "WorldConfig", "load_photographs"]
+__all__ = ["Sprites", "World", "WorldConfig", "described", "load_photographs"]

@@ -86,7 +86,7 @@ def lay_out(scene: Scene, sprites: Sprites) -> list[Placement]:
     """Place the things of a scene, from back to front."""
     rng = Random(f"{scene.nuisance}/layout")
     things = [thing for thing in scene.things for _ in range(thing.count)]
-    stage = _Stage(scene.style, sprites, rng)
+    stage = _Stage(scene.style, scene.variation, sprites, rng)
     if len(things) == 1:
         return [stage.alone(things[0])]
     if scene.relation:
@@ -98,14 +98,15 @@ def lay_out(scene: Scene, sprites: Sprites) -> list[Placement]:
 @dataclass(frozen=True)
 class _Stage:
     style: str
+    variation: float
     sprites: Sprites
     rng: Random
 
     def alone(self, thing: Thing) -> Placement:
-        share = self.rng.uniform(*_SHARES[thing.size])
+        share = self.between(*_SHARES[thing.size])
         placed = self.put(thing, _Room(0.5, 0.5, share, share), tilt=8.0)
         free_x, free_y = max(0.48 - placed.width / 2, 0), max(0.48 - placed.height / 2, 0)
-        dx, dy = (self.rng.uniform(-1, 1) * min(free, 0.2) for free in (free_x, free_y))
+        dx, dy = (self.between(-1, 1) * min(free, 0.2) for free in (free_x, free_y))
         return replace(placed, cx=0.5 + dx, cy=0.5 + dy)
 
     def related(self, relation: str, first: Thing, second: Thing) -> list[Placement]:
@@ -148,18 +149,23 @@ class _Stage:
 
     def fitted(self, thing: Thing, room: _Room, tilt: float = 0.0) -> Placement:
         """Put a thing into a room at the size that is said of it, and move it a little."""
-        factor = self.rng.uniform(*_FACTORS[thing.size])
+        factor = self.between(*_FACTORS[thing.size])
         smaller = _Room(room.cx, room.cy, room.width * factor, room.height * factor)
         placed = self.put(thing, smaller, tilt)
-        dx, dy = (self.rng.uniform(-0.02, 0.02) for _ in range(2))
+        dx, dy = (self.between(-0.02, 0.02) for _ in range(2))
         return replace(placed, cx=placed.cx + dx, cy=placed.cy + dy)
 
     def put(self, thing: Thing, room: _Room, tilt: float = 0.0) -> Placement:
         """Put a thing into the middle of a room, as large as fits, but never enlarged."""
         extent = self.sprites.extent(self.style, thing.concept)
         side = min(room.width / extent.width, room.height / extent.height, 1.0)
-        angle, flip = self.rng.uniform(-tilt, tilt), self.rng.random() < 0.5
-        return Placement(thing, extent, room.cx, room.cy, side, angle, flip, self.rng.uniform(0.88, 1.0))
+        angle, flip = self.between(-tilt, tilt), self.rng.random() < 0.5 * self.variation
+        return Placement(thing, extent, room.cx, room.cy, side, angle, flip, self.between(0.88, 1.0))
+
+    def between(self, low: float, high: float) -> float:
+        """Draw from a range, or with less variation from the middle of it."""
+        drawn = self.rng.uniform(low, high)
+        return drawn + ((low + high) / 2 - drawn) * (1 - self.variation)
 
     def resting(self, placed: Placement, cx: float, bottom: float) -> Placement:
         """Stand a thing upright with its lower edge at a height."""

@@ -50,6 +50,7 @@ class Scene:
 
     relation: of `things[0]` to `things[1]`, the only two where it is given.
     nuisance: decides place, pose, shade and the kind of background.
+    variation: how far the first three reach: 1 is usual, and 0 shows equal things always alike.
     """
 
     style: str
@@ -57,19 +58,20 @@ class Scene:
     things: tuple[Thing, ...]
     relation: str | None
     nuisance: int
+    variation: float = 1.0
 
 
 Casts = Mapping[str, Sequence[Concept]]
 """The drawn concepts that may appear, by style."""
 
 
-def draw_scene(rng: Random, casts: Casts, objects: int) -> Scene:
+def draw_scene(rng: Random, casts: Casts, objects: int, variation: float = 1.0) -> Scene:
     """Draw a scene of so many objects, held out or not."""
     style = rng.choice([style for style, cast in casts.items() if len(cast) >= objects or style == "3d"])
     relation, things = _things(rng, style, casts[style], objects)
     hidden = {thing.colour for thing in things}
     background = rng.choice([name for name, place in BACKGROUNDS.items() if not place.hides & hidden])
-    return Scene(style, background, things, relation, rng.getrandbits(62))
+    return Scene(style, background, things, relation, rng.getrandbits(62), variation)
 
 
 def is_heldout(scene: Scene) -> bool:

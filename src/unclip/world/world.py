@@ -26,18 +26,29 @@ _TRIES = 10_000
 class WorldConfig:
     """What the world shows.
 
-    concepts: how many kinds of things; the solids come on top.
+    concepts: how many kinds of things; the solids come on top, in the 3D style.
+    styles: the ways of drawing.
     objects: how often a scene has one, two, ... five objects.
+    variation: of place, size, pose and shade, which no caption names (see Scene).
     photographs: share of pictures that are photographs or watercolours.
     dense: share of captions that name all that is shown.
     split: "train" shows no held-out combination, "heldout" at least one in each scene.
     """
 
     concepts: int = 60
+    styles: tuple[str, ...] = tuple(STYLES)
     objects: tuple[float, ...] = (0.5, 0.28, 0.1, 0.07, 0.05)
+    variation: float = 1.0
     photographs: float = 0.0
     dense: float = 0.7
     split: Literal["train", "heldout"] = "train"
+
+
+def described(config: WorldConfig, seed: int) -> str:
+    """Say in words what a world shows, for a model's card."""
+    styles = "" if len(config.styles) == len(STYLES) else f" in {len(config.styles)} styles"
+    calmer = "" if config.variation == 1 else f" at {config.variation:g} of the usual variation"
+    return f"world of {config.concepts} concepts{styles}{calmer}, seed {seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +96,8 @@ class World:
         rng = Random(f"{self.seed}/{index}")
         objects = rng.choices((1, 2, 3, 4, 5), self.config.objects)[0]
         for _ in range(_TRIES):
-            scene = draw_scene(rng, _casts(self.sprites, self.config.concepts, size), objects)
+            casts = _casts(self.sprites, self.config.concepts, self.config.styles, size)
+            scene = draw_scene(rng, casts, objects, self.config.variation)
             if is_heldout(scene) == (self.config.split == "heldout"):
                 return scene
         raise DataError(f"no {self.config.split} scene of {objects} objects at {size} px; add drawings")
@@ -97,7 +109,7 @@ class World:
 
 
 @lru_cache(maxsize=16)
-def _casts(sprites: Sprites, count: int, size: int) -> Casts:
+def _casts(sprites: Sprites, count: int, styles: tuple[str, ...], size: int) -> Casts:
     """Choose what may appear at a size: beyond that of the chosen concepts, every larger drawing there is.
 
     Raises `DataError` if there are fewer concepts than are asked for.
@@ -106,8 +118,8 @@ def _casts(sprites: Sprites, count: int, size: int) -> Casts:
     if count > len(drawn):
         raise DataError(f"{count} concepts: the art sets have {len(drawn)}; ask for fewer or add art")
     chosen = drawn[:count]
-    if size > min(sprites.px(style, concept) for style in STYLES for concept in chosen):
+    if size > min(sprites.px(style, concept) for style in styles for concept in chosen):
         chosen = drawn
     return {
-        style: tuple(concept for concept in chosen if sprites.px(style, concept) >= size) for style in STYLES
+        style: tuple(concept for concept in chosen if sprites.px(style, concept) >= size) for style in styles
     }
