@@ -172,18 +172,24 @@ def main() -> None:
     trained, heldout = (World(sprites, SEED, replace(config, split=split)) for split in ("train", "heldout"))
     pictures = BothSplits(trained, heldout)
     if options.what == "store":
-        return store(pictures, options.out, options.store, options.concepts)
+        store(pictures, options.out, options.store, options.concepts)
+    else:
+        train(options, pictures)
+
+
+def train(options: argparse.Namespace, pictures: BothSplits) -> None:
     recipe, run = RECIPES[options.what], options.out / options.what
-    if options.images:
-        recipe = replace(recipe, images=options.images)
+    recipe = replace(recipe, images=options.images or recipe.images)
     run.mkdir(parents=True, exist_ok=True)
     task, network = begin(options.what, pictures, run, options.concepts)
-    end = time.monotonic() + 60 * options.minutes
-    asked: list[int] = []
+    end, asked = time.monotonic() + 60 * options.minutes, list[int]()
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    stop = lambda: bool(asked) or time.monotonic() > end  # noqa: E731
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for report in Trainer(task, network, pictures, recipe, run, device, should_stop=stop).train():
+
+    def should_stop() -> bool:
+        return bool(asked) or time.monotonic() > end
+
+    for report in Trainer(task, network, pictures, recipe, run, device, should_stop=should_stop).train():
         print(f"{report.images_per_second:.1f}/s {json.dumps(report.metrics)}", flush=True)
 
 

@@ -106,7 +106,7 @@ class _Stage:
         share = self.between(*_SHARES[thing.size])
         placed = self.put(thing, _Room(0.5, 0.5, share, share), tilt=8.0)
         free_x, free_y = max(0.48 - placed.width / 2, 0), max(0.48 - placed.height / 2, 0)
-        dx, dy = (self.between(-1, 1) * min(free, 0.2) for free in (free_x, free_y))
+        dx, dy = (self.between(-1.0, 1.0) * min(free, 0.2) for free in (free_x, free_y))
         return replace(placed, cx=0.5 + dx, cy=0.5 + dy)
 
     def related(self, relation: str, first: Thing, second: Thing) -> list[Placement]:
