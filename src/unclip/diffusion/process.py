@@ -142,7 +142,8 @@ class Process:
         """
         signal, sigma = self.scales(t, x_t)
         signal_next, sigma_next = self.scales(t_next, x_t)
-        return (sigma * landed - sigma_next * x_t) / (sigma * signal_next - sigma_next * signal)
+        left = sigma_next / sigma  # of the noise
+        return (landed - left * x_t) / (signal_next - left * signal)
 
     def loss(
         self,

@@ -55,7 +55,7 @@ class ImageTower(nn.Module):
         """Embed square pictures in [-1, 1]."""
         return self.project(self.norm_out(self.transformer(self._tokens(images))[:, 0]))
 
-    def patch_states(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n w"]:
+    def patch_states(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
         """Return the states of a picture's patches before the last block, each of mean 0 and deviation 1.
 
         Those that follow are read by nobody, since the embedding is the class token's.

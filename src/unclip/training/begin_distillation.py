@@ -80,7 +80,8 @@ def begin_distillation(
     config = RunConfig(order.component, train, student.config, stage, order.data, order.lesson)
     write_run_config(order.run, config)
     _keep(order, teacher, conditions)
-    task = _task(order, teacher.to(order.device), Process(stage.process), conditions)
+    teacher.to(order.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    task = _task(order, teacher, Process(stage.process), conditions)
     return Trainer(
         task,
         student,
@@ -100,8 +101,8 @@ def _teacher(order: DistillOrder, warn: Callable[[str], None]) -> tuple[Decoder 
     network: Any
     stage: StageConfig | None
     if order.teacher.is_dir():
-        network = owned(load_component(order.teacher, order.component))
-        stage = read_run_config(order.run).stage
+        before = read_run_config(order.run)
+        network, stage = owned(load_component(order.teacher, before.component)), before.stage
     elif order.source is not None:
         name = _taught_by(order.source, order.lesson)
         network, stage = load_part(order.source, name, warn), read_run_config(order.source).stage
@@ -163,12 +164,13 @@ def _keep(order: DistillOrder, teacher: Decoder | Upsampler, conditions: TextCon
     """Put teacher, CLIP and tokenizer into the run, so that it stands on its own."""
     if order.teacher.is_dir():
         return
-    if order.component == "distilled":
-        keep_conditions(order.run, order.pictures, conditions)
     partial = order.teacher.with_suffix(".tmp")
     with writing(order.run):
-        conditions.tokenizer.save(order.run / "tokenizer")
-        save_component(order.run / "clip", conditions.clip)
+        if order.component == "distilled":
+            keep_conditions(order.run, order.pictures, conditions)
+        else:  # captions play no part, nor do their words
+            conditions.tokenizer.save(order.run / "tokenizer")
+            save_component(order.run / "clip", conditions.clip)
         shutil.rmtree(partial, ignore_errors=True)
         save_component(partial, teacher)
         partial.rename(order.teacher)
