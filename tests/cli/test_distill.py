@@ -11,6 +11,7 @@ import pytest
 
 from unclip.checkpoints.store import load_system
 from unclip.imagefiles import read_metadata
+from unclip.system import SamplingDefaults
 from unclip.training import begin, distillation, loop
 
 PAGE = Path(__file__).parents[2] / "docs" / "distill.md"
@@ -42,9 +43,14 @@ def test_the_commands_of_the_page_make_a_quick_model(
         outcome = unclip(*command, *(QUICK if command[0] == "distill" else ()))
         assert outcome.code == 0, outcome.err
     system = load_system(Path("quick-model"))
+    assert system.decoder is not None
     assert system.distilled is not None
-    assert (system.default_quality, system.distilled.defaults.num_steps) == ("standard", 4)
-    assert system.upsamplers[0].defaults.num_steps == 1
+    assert (system.decoder.network.config.guided, system.distilled.network.config.guided) == (False, True)
+    assert system.distilled.defaults == SamplingDefaults("ddim", 4, guidance_scale=2.0)
+    assert system.default_quality == "standard"
+    assert [stage.defaults.num_steps for stage in system.upsamplers] == [1, 2]
+    assert {"wall", "cube"} <= set(system.card.words)
+    assert {"distilled psnr", "upsampler256 features"} < system.card.metrics.keys()
     about = read_metadata(Path("cube.png"))
     expected = {"quality": "standard", "decoder": "distilled", "steps": 4, "sampler": "ddim"}
     assert expected.items() <= about.items()
