@@ -22,8 +22,8 @@ LESSONS: dict[str, Lesson] = {
     for lesson in (
         Lesson("guidance", scales=(1.0, 4.0)),
         Lesson("steps", scales=(1.0, 4.0), steps=4, teacher_steps=4),
-        Lesson("upsampler256", feature_weight=0.05),
-        Lesson("upsampler1024", feature_weight=0.05),
+        Lesson("upsampler256", feature_weight=1.0),
+        Lesson("upsampler1024", feature_weight=1.0),
     )
 }
 
