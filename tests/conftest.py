@@ -1,5 +1,6 @@
 """What tests share: repeatable randomness, and one tiny untrained system."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import settings
 from unclip import presets
 from unclip.checkpoints.store import build, save_system
 from unclip.diffusion.process import Process
-from unclip.system import Card, Stage, System
+from unclip.models.decoder import guided_copy
+from unclip.system import Card, SamplingDefaults, Stage, System
 from unclip.text.tokenizer import Tokenizer
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -58,4 +60,24 @@ def model_folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The tiny system as a model folder; tests that change it must copy it first."""
     folder = tmp_path_factory.mktemp("model") / "tiny"
     save_system(folder, system)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def distilled_system(system: System) -> System:
+    """The tiny system with a distilled decoder that takes the guidance scale and hears it."""
+    assert system.decoder is not None
+    torch.manual_seed(0)
+    network = guided_copy(system.decoder.network).eval().requires_grad_(False)
+    assert network.guidance_embed is not None
+    network.guidance_embed.linear_2.weight.normal_(std=0.5)
+    distilled = Stage(network, system.decoder.process, SamplingDefaults("ddim", 3, guidance_scale=2.0))
+    return replace(system, distilled=distilled)
+
+
+@pytest.fixture(scope="session")
+def distilled_folder(distilled_system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a model folder; tests that change it must copy it first."""
+    folder = tmp_path_factory.mktemp("model") / "distilled"
+    save_system(folder, distilled_system)
     return folder

@@ -23,6 +23,7 @@ PRESETS: dict[str, Preset] = {
     "paper": presets.paper,
 }
 PAGE = Path(__file__).parents[1] / "docs" / "presets.md"
+PARTS = [name for name in NETWORKS if name != "distilled"]  # which has the shape of the decoder
 every_preset = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
 
@@ -31,7 +32,7 @@ def networks(preset: Preset) -> dict[str, Any]:
     """The components of a preset on the meta device, which holds no numbers."""
     shapes = preset()
     with torch.device("meta"):
-        return {name: build(name, shape) for name in NETWORKS if (shape := getattr(shapes, name)) is not None}
+        return {name: build(name, shape) for name in PARTS if (shape := getattr(shapes, name)) is not None}
 
 
 def count(network: nn.Module) -> int:
@@ -64,7 +65,7 @@ def test_the_page_counts_every_parameter() -> None:
         component: [
             f"{count(column[component]):,}" if component in column else "" for column in columns.values()
         ]
-        for component in NETWORKS
+        for component in PARTS
     }
     assert {component: cells[:-1] for component, cells in table().items()} == expected
 
@@ -93,7 +94,7 @@ def test_the_components_of_a_preset_fit_each_other(preset: Preset) -> None:
 @every_preset
 def test_every_stage_of_a_preset_can_be_sampled(preset: Preset) -> None:
     shapes = preset()
-    assert list(shapes.stages) == [name for name in NETWORKS if name != "clip" and getattr(shapes, name)]
+    assert list(shapes.stages) == [name for name in PARTS if name != "clip" and getattr(shapes, name)]
     for name, stage in shapes.stages.items():
         assert stage.defaults.sampler in SAMPLERS
         respace(Process(stage.process).schedule, stage.defaults.num_steps)

@@ -1,7 +1,7 @@
 """The system: everything a picture needs, in one frozen bundle."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from torch import device, nn
 
@@ -14,6 +14,7 @@ from unclip.models.upsampler import Upsampler
 from unclip.text.tokenizer import Tokenizer
 
 N = TypeVar("N", bound=nn.Module)
+Quality = Literal["draft", "standard", "best"]  # best: the undistilled decoder
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,14 @@ class System:
     prior: Stage[Prior] | None
     decoder: Stage[Decoder] | None
     upsamplers: tuple[Stage[Upsampler], ...]
+    distilled: Stage[Decoder] | None = None  # draws in few steps; edits and inversion need `decoder`
+    default_quality: Quality = "best"
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Sides, in pixels, of the pictures it makes, rising."""
-        sizes: tuple[int, ...] = (self.decoder.network.config.image_size,) if self.decoder else ()
+        decoder = self.decoder or self.distilled
+        sizes: tuple[int, ...] = (decoder.network.config.image_size,) if decoder else ()
         for upsampler in (stage.network.config for stage in self.upsamplers):
             if upsampler.low_size in sizes:
                 sizes += (upsampler.image_size,)

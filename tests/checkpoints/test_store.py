@@ -12,7 +12,7 @@ from unclip.checkpoints.store import fingerprint, load_component, load_system, r
 from unclip.diffusion.driver import drive, finish
 from unclip.errors import CheckpointError, RequestError
 from unclip.pipelines.text_to_image import TextToImage, text_to_image
-from unclip.system import System
+from unclip.system import SamplingDefaults, System
 
 REQUEST = TextToImage("a red cube", seed=3)
 FILES = [
@@ -138,3 +138,36 @@ def test_a_fingerprint_changes_with_every_file_and_with_nothing_else(copy: Path,
         (copy / file).write_bytes((copy / file).read_bytes() + b" ")
         seen.add(fingerprint(copy))
     assert len(seen) == 1 + len(FILES)
+
+
+def test_a_distilled_decoder_is_saved_beside_the_other(distilled_folder: Path) -> None:
+    loaded = load_system(distilled_folder)
+    assert loaded.decoder is not None
+    assert loaded.distilled is not None
+    assert (loaded.decoder.network.config.guided, loaded.distilled.network.config.guided) == (False, True)
+    assert loaded.distilled.defaults == SamplingDefaults("ddim", 3, guidance_scale=2.0)
+    assert load_system(distilled_folder, ["prior", "distilled"]).decoder is None
+    assert list(read_system_file(distilled_folder).stages)[:3] == ["prior", "decoder", "distilled"]
+
+
+def test_the_default_quality_is_kept(system: System, tmp_path: Path) -> None:
+    save_system(tmp_path, dataclasses.replace(system, default_quality="draft"))
+    assert load_system(tmp_path).default_quality == "draft"
+
+
+def test_a_model_older_than_distillation_is_read(copy: Path) -> None:
+    values = json.loads((copy / "system.json").read_text())
+    assert values.pop("default_quality") == "best"
+    (copy / "system.json").write_text(json.dumps(values))
+    decoder = json.loads((copy / "decoder" / "config.json").read_text())
+    assert decoder.pop("guided") is False
+    (copy / "decoder" / "config.json").write_text(json.dumps(decoder))
+    loaded = load_system(copy)
+    assert (loaded.default_quality, loaded.distilled) == ("best", None)
+
+
+def test_a_default_quality_that_is_none_is_refused(copy: Path) -> None:
+    values = json.loads((copy / "system.json").read_text())
+    (copy / "system.json").write_text(json.dumps({**values, "default_quality": "ultra"}))
+    with pytest.raises(CheckpointError, match="default_quality is 'ultra', expected Literal"):
+        load_system(copy)

@@ -13,6 +13,7 @@ from unclip.diffusion.process import (
     ProcessConfig,
     discretized_log_likelihood,
 )
+from unclip.diffusion.samplers import ddim
 from unclip.diffusion.schedule import Schedule, cosine, linear
 
 PREDICTIONS: list[PredictionType] = ["x0", "eps", "v"]
@@ -182,3 +183,36 @@ def test_the_process_is_a_function_of_its_config() -> None:
     config = ProcessConfig("linear", num_train_steps=10)
     np.testing.assert_array_equal(Process(config).schedule.betas, linear(10).betas)
     assert Process(replace(config, schedule="cosine")).schedule.betas[-1] == 0.999
+
+
+def test_the_clean_sample_has_no_noise() -> None:
+    process = Process(ProcessConfig())
+    x0, noise = torch.randn(2, 2, 3, 4, 4)
+    t = torch.tensor([-1, 999])
+    assert torch.equal(process.q_sample(x0, t, noise)[0], x0[0])
+    torch.testing.assert_close(process.q_sample(x0, t, noise)[1], noise[1], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("t_next", [-1, 0, 499, 998])
+def test_a_ddim_step_and_its_origin_undo_each_other(t_next: int) -> None:
+    process, t, end = Process(ProcessConfig()), torch.tensor([999, 999]), torch.full((2,), t_next)
+    x0, x_t = torch.randn(2, 2, 3, 4, 4, dtype=torch.float64)
+    landed = process.ddim_step(process.completed(x0, x_t, t), end)
+    torch.testing.assert_close(process.ddim_origin(x_t, t, landed, end), x0)
+    if t_next == -1:
+        assert torch.equal(landed, x0)
+
+
+def test_ddim_steps_are_the_samplers() -> None:
+    process = Process(ProcessConfig())
+    x_t, x0, x0_later = torch.randn(3, 1, 3, 4, 4, dtype=torch.float64)
+    t, t_next, end = (torch.tensor([at]) for at in (600, 300, -1))
+    sampling = ddim(replace(process.schedule, timesteps=(600, 300)), x_t, lambda: x_t)
+    next(sampling)
+    first = process.completed(x0, x_t, t)
+    query = sampling.send(first)
+    torch.testing.assert_close(process.ddim_step(first, t_next), query.x_t)
+    with pytest.raises(StopIteration) as stop:
+        sampling.send(process.completed(x0_later, query.x_t, t_next))
+    torch.testing.assert_close(stop.value.value, x0_later)
+    assert torch.equal(process.ddim_step(process.completed(x0_later, query.x_t, t_next), end), x0_later)

@@ -83,3 +83,22 @@ def test_where_things_are_matters(clip: Clip, shift: tuple[int, int]) -> None:
     assert not torch.allclose(
         clip.encode_image(image.roll(shift, (2, 3))), clip.encode_image(image), atol=1e-3
     )
+
+
+def test_patch_states_are_one_per_patch_each_normal(clip: Clip) -> None:
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    states = clip.image.patch_states(images)
+    assert states.shape == (2, 16, CONFIG.image_width)
+    torch.testing.assert_close(states.mean(dim=-1), torch.zeros(2, 16), atol=1e-5, rtol=0)
+    torch.testing.assert_close(states.var(dim=-1, unbiased=False), torch.ones(2, 16), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_patch_states_are_those_the_last_block_reads(depth: int) -> None:
+    clip = Clip(replace(CONFIG, image_depth=depth)).eval()
+    seen = list[Tensor]()
+    clip.image.transformer.blocks[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    clip.encode_image(images)
+    expected = F.layer_norm(seen[0][:, 1:], (CONFIG.image_width,))
+    torch.testing.assert_close(clip.image.patch_states(images), expected)

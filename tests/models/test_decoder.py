@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from unclip import presets
-from unclip.models.decoder import Decoder
+from unclip.models.decoder import Decoder, guided_copy
 
 CONFIG = presets.tiny().decoder
 MASK = torch.arange(6) < torch.tensor([3, 5])[:, None]
@@ -73,3 +73,39 @@ def test_the_image_comes_first_in_the_context_as_karlo_lays_it_out() -> None:
     image = decoder.image_context(given["image_embed"]).reshape(2, CONFIG.unet.context_width, 4)
     torch.testing.assert_close(context[:, :4], image.permute(0, 2, 1))
     assert mask.tolist() == [[True] * 4 + row for row in MASK.tolist()]
+
+
+def randomized(decoder: Decoder) -> Decoder:
+    """Give the guidance scale a voice."""
+    assert decoder.guidance_embed is not None
+    nn.init.normal_(decoder.guidance_embed.linear_2.weight)
+    return decoder
+
+
+def test_a_guided_copy_says_the_same_at_every_scale() -> None:
+    decoder, given = network(), inputs()
+    copy = guided_copy(decoder)
+    assert copy.config == replace(CONFIG, guided=True)
+    for scales in ([1.0, 4.0], [0.0, 100.0]):
+        torch.testing.assert_close(copy(**given, guidance=torch.tensor(scales)), decoder(**given))
+    assert all(parameter.requires_grad for parameter in copy.parameters())
+
+
+def test_a_guided_copy_of_a_guided_decoder_is_the_same() -> None:
+    decoder, given = randomized(network(guided=True)), inputs()
+    given["guidance"] = torch.tensor([1.0, 4.0])
+    torch.testing.assert_close(guided_copy(decoder).eval()(**given), decoder(**given))
+
+
+def test_every_row_hears_its_own_guidance_scale() -> None:
+    decoder, given = randomized(network(guided=True)), inputs()
+    first, second = (decoder(**given, guidance=torch.tensor([2.0, s])) for s in (1.0, 1.5))
+    torch.testing.assert_close(first[0], second[0])
+    assert not torch.allclose(first[1], second[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_scale_is_for_guided_decoders_and_for_no_others(guided: bool) -> None:
+    given = inputs() | ({} if guided else {"guidance": torch.ones(2)})
+    with pytest.raises(AssertionError):
+        network(guided=guided)(**given)

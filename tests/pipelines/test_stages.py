@@ -133,3 +133,16 @@ def test_the_upsampler_sees_the_small_picture_and_no_guidance(system: System) ->
     rows = next(denoising.guide(query))
     assert len(rows.x_t) == 2
     assert torch.equal(rows.conditions["low_res"], low_res)
+
+
+def test_a_guided_decoder_is_asked_one_row_with_the_scale(distilled_system: System) -> None:
+    assert distilled_system.distilled is not None
+    embed = torch.randn(2, distilled_system.distilled.network.config.embed_dim)
+    captions = ["a red cube", "a blue apple"]
+    given, empty = stages.encode_text_and_empty(distilled_system.clip, distilled_system.tokenizer, captions)
+    settings = SamplingDefaults("ddim", 3, guidance_scale=3.5)
+    denoising = stages.decoder(distilled_system.distilled, settings, embed, given, empty, [1, 2])
+    rows = next(denoising.guide(Query(torch.randn(2, 3, 64, 64), 500)))
+    assert rows.conditions["guidance"].tolist() == [3.5, 3.5]
+    assert rows.conditions["image_mask"].tolist() == [True, True]
+    assert torch.equal(rows.conditions["text_embed"], given["text_embed"])

@@ -8,7 +8,7 @@ from torch import Tensor
 from unclip.diffusion.driver import drive, finish
 from unclip.errors import RequestError
 from unclip.pipelines.text_to_image import LARGEST_SEED, TextToImage, checked, resolved, text_to_image
-from unclip.system import System
+from unclip.system import SamplingDefaults, System
 
 REQUEST = TextToImage("a red cube on a table", n=2, seed=5, size=64)
 
@@ -122,3 +122,104 @@ def test_a_resolved_request_has_no_open_setting(system: System) -> None:
     again = TextToImage(**found)  # pyright: ignore[reportArgumentType]
     assert torch.equal(draw(system, again), draw(system))
     assert resolved(system, replace(REQUEST, steps=9))["steps"] == 9
+
+
+# Quality
+
+
+def decoder_rows(system: System, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, list[int]]:
+    """Draw, and count the rows of every call of each decoder."""
+    rows: dict[str, list[int]] = {"decoder": [], "distilled": []}
+    for name, calls in rows.items():
+        stage = getattr(system, name)
+        if stage is not None:
+
+            def forward(
+                x_t: Tensor, *a: Any, calls: Any = calls, real: Any = stage.network.forward, **k: Any
+            ):
+                calls.append(len(x_t))
+                return real(x_t, *a, **k)
+
+            monkeypatch.setattr(stage.network, "forward", forward)
+    draw(system, **changes)
+    monkeypatch.undo()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"decoder": [4] * 4, "distilled": []}),
+        ({"quality": "best"}, {"decoder": [4] * 4, "distilled": []}),
+        ({"quality": "standard"}, {"decoder": [], "distilled": [2] * 3}),
+        ({"quality": "draft"}, {"decoder": [], "distilled": [2] * 2}),
+        ({"quality": "draft", "steps": 5, "guidance_scale": 1.0}, {"decoder": [], "distilled": [2] * 5}),
+        ({"quality": "best", "steps": 2, "guidance_scale": 1.0}, {"decoder": [2] * 2, "distilled": []}),
+    ],
+)
+def test_the_distilled_decoder_is_asked_one_row_per_picture(
+    distilled_system: System,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    expected: dict[str, list[int]],
+) -> None:
+    assert decoder_rows(distilled_system, monkeypatch, **changes) == expected
+
+
+@pytest.mark.parametrize(("quality", "calls"), [("best", 4), ("standard", 4), ("draft", 2)])
+def test_without_a_distilled_decoder_a_draft_takes_half_the_steps(
+    system: System, monkeypatch: pytest.MonkeyPatch, quality: str, calls: int
+) -> None:
+    assert decoder_rows(system, monkeypatch, quality=quality)["decoder"] == [4] * calls
+
+
+def test_a_draft_takes_no_more_steps_than_standard(distilled_system: System) -> None:
+    assert distilled_system.distilled is not None
+    one = replace(distilled_system.distilled, defaults=SamplingDefaults("ddim", 1, 2.0))
+    request = replace(REQUEST, quality="draft")
+    assert resolved(replace(distilled_system, distilled=one), request)["steps"] == 1
+
+
+@pytest.mark.parametrize("quality", ["draft", "standard", "best"])
+def test_the_quality_of_who_asks_for_none_is_the_models(distilled_system: System, quality: Any) -> None:
+    model = replace(distilled_system, default_quality=quality)
+    assert torch.equal(draw(model), draw(distilled_system, quality=quality))
+    assert resolved(model, REQUEST) == resolved(distilled_system, replace(REQUEST, quality=quality))
+    assert resolved(model, replace(REQUEST, quality="best"))["quality"] == "best"
+
+
+def test_a_resolved_request_draws_the_same_at_every_quality(distilled_system: System) -> None:
+    for quality, steps in (("draft", 2), ("standard", 3), ("best", 4)):
+        request = replace(REQUEST, quality=quality)
+        found = resolved(distilled_system, request)
+        assert (found["quality"], found["steps"]) == (quality, steps)
+        again = TextToImage(**found)  # pyright: ignore[reportArgumentType]
+        assert torch.equal(draw(distilled_system, again), draw(distilled_system, request))
+
+
+def test_the_distilled_decoder_hears_the_guidance_scale(distilled_system: System) -> None:
+    weak, strong = (draw(distilled_system, quality="standard", guidance_scale=s) for s in (1.0, 4.0))
+    assert differ(weak, strong)
+
+
+def test_the_distilled_decoder_is_sampled_by_the_sampler_it_learned(distilled_system: System) -> None:
+    own = draw(distilled_system, quality="standard", sampler="ddim")
+    assert torch.equal(own, draw(distilled_system, quality="standard"))
+    with pytest.raises(RequestError, match=r"learned the steps of sampler ddim, not dpm\+\+: .* best"):
+        draw(distilled_system, quality="standard", sampler="dpm++")
+    draw(distilled_system, quality="best", sampler="ddpm")
+
+
+def test_one_decoder_is_enough_for_its_qualities(distilled_system: System) -> None:
+    without = replace(distilled_system, decoder=None)
+    assert without.sizes == (64, 256, 1024)
+    assert torch.equal(draw(without, quality="standard"), draw(distilled_system, quality="standard"))
+    with pytest.raises(RequestError, match="load the model with both"):
+        draw(without, quality="best")
+
+
+def test_another_quality_is_refused(system: System) -> None:
+    request = replace(REQUEST)
+    object.__setattr__(request, "quality", "ultra")  # as a caller without types may
+    with pytest.raises(RequestError, match="quality 'ultra' is not one of draft, standard, best"):
+        checked(system, request)

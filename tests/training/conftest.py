@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from unclip import presets
 from unclip.data.example import Example
 from unclip.system import System
-from unclip.training import begin, loop, tasks
+from unclip.training import begin, distillation, loop, tasks
 from unclip.training.begin import Order
 from unclip.training.config import TrainConfig
 from unclip.training.tasks import TextConditions
@@ -58,6 +58,7 @@ def be_brief(patch: Callable[[object, str, int], None]) -> None:
     patch(begin, "CAPTIONS", 50)
     patch(tasks, "WHITENED_ON", 64)
     patch(tasks, "SHEET_STEPS", 2)
+    patch(distillation, "SHEET_STEPS", 2)
     patch(loop, "SHEET_BATCH", 4)
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from unclip.checkpoints.store import load_system
+from unclip.checkpoints.store import load_system, save_system
 from unclip.errors import CheckpointError, DataError, RequestError
+from unclip.system import System
 from unclip.training.assemble import assemble
 from unclip.training.begin import Order
 from unclip.training.runs import load_run
@@ -86,6 +88,41 @@ def test_what_cannot_be_assembled_is_said(order: Make, train: Train, tmp_path: P
     train(twin)
     with pytest.raises(CheckpointError, match="2 runs make only upsampler256"):
         make(tmp_path / "model", asked.run, twin.run)
+
+
+def test_the_default_quality_is_the_one_named_or_that_of_the_base(
+    clip_run: Path, system: System, tmp_path: Path
+) -> None:
+    def quality(out: str, base: Path | None, named: Any) -> str:
+        runs = [] if base else [clip_run]
+        assemble(
+            runs,
+            tmp_path / out,
+            name="",
+            licence="",
+            base=base,
+            int8=False,
+            default_quality=named,
+            warn=print,
+        )
+        return load_system(tmp_path / out).default_quality
+
+    save_system(tmp_path / "base", replace(system, default_quality="draft"))
+    assert quality("a", None, None) == "best"
+    assert quality("b", tmp_path / "base", None) == "draft"
+    assert quality("c", tmp_path / "base", "standard") == "standard"
+
+
+def test_a_distilled_decoder_on_another_clip_is_refused(
+    another_clip: Path, distilled_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(distilled_folder, tmp_path / "base"))
+    values = json.loads((copy / "system.json").read_text())
+    for stage in ("prior", "decoder"):
+        del values["stages"][stage]
+    (copy / "system.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match="base was trained on another CLIP"):
+        make(tmp_path / "model", another_clip, base=copy)
 
 
 def test_a_model_that_cannot_be_written_is_a_data_error(clip_run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from unclip.checkpoints.store import load_system
+from unclip.checkpoints.store import load_system, named_stages
 from unclip.errors import RequestError
 from unclip.system import System
 
@@ -36,13 +36,12 @@ def load(
 ) -> System:
     """Load a model folder, or the bundled model (see `model_folder`).
 
-    `stages` names those to read beside CLIP ("prior", "decoder", "upsampler256", "upsampler1024"); None reads
-    all. Raises CheckpointError for a folder that is no whole model, RequestError for a device or a stage that
-    is not there.
+    `stages` names those to read beside CLIP ("prior", "decoder", "distilled", "upsampler256",
+    "upsampler1024"); None reads all. Raises CheckpointError for a folder that is no whole model, RequestError
+    for a device or a stage that is not there.
     """
     target = choose_device(device)
     system = load_system(model_folder(path), stages)
-    networks = [system.clip, *(s.network for s in (system.prior, system.decoder, *system.upsamplers) if s)]
-    for network in networks:
+    for network in [system.clip, *(stage.network for stage in named_stages(system).values())]:
         network.to(target)
     return system

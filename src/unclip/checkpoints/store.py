@@ -18,7 +18,7 @@ from unclip.models.clip import Clip, ClipConfig
 from unclip.models.decoder import Decoder, DecoderConfig
 from unclip.models.prior import Prior, PriorConfig
 from unclip.models.upsampler import Upsampler, UpsamplerConfig
-from unclip.system import Card, Stage, StageConfig, System
+from unclip.system import Card, Quality, Stage, StageConfig, System
 from unclip.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -27,6 +27,7 @@ NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "clip": (ClipConfig, Clip),
     "prior": (PriorConfig, Prior),
     "decoder": (DecoderConfig, Decoder),
+    "distilled": (DecoderConfig, Decoder),
     "upsampler256": (UpsamplerConfig, Upsampler),
     "upsampler1024": (UpsamplerConfig, Upsampler),
 }
@@ -41,6 +42,7 @@ class SystemFile:
     kind: str
     card: Card
     stages: dict[str, StageConfig]
+    default_quality: Quality = "best"
 
 
 def build(component: str, config: Any) -> nn.Module:
@@ -87,9 +89,8 @@ def save_system(folder: Path, system: System, int8: bool = False) -> None:
     """Write a model folder; with `int8`, large weights take one byte each."""
     folder.mkdir(parents=True, exist_ok=True)
     stages = named_stages(system)
-    write_json(
-        folder / "system.json", asdict(SystemFile(FORMAT, "unclip", system.card, _stage_configs(stages)))
-    )
+    file = SystemFile(FORMAT, "unclip", system.card, _stage_configs(stages), system.default_quality)
+    write_json(folder / "system.json", asdict(file))
     system.tokenizer.save(folder / "tokenizer")
     save_component(folder / "clip", system.clip, int8)
     for name, stage in stages.items():
@@ -98,7 +99,11 @@ def save_system(folder: Path, system: System, int8: bool = False) -> None:
 
 def named_stages(system: System) -> dict[str, Stage[Any]]:
     """Return the diffusion stages of a system by the names of their folders."""
-    stages: dict[str, Stage[Any] | None] = {"prior": system.prior, "decoder": system.decoder}
+    stages: dict[str, Stage[Any] | None] = {
+        "prior": system.prior,
+        "decoder": system.decoder,
+        "distilled": system.distilled,
+    }
     for upsampler in system.upsamplers:
         stages[f"upsampler{upsampler.network.config.image_size}"] = upsampler
     return {name: stage for name, stage in stages.items() if stage is not None}
@@ -138,7 +143,16 @@ def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
     assert isinstance(clip, Clip)
     upsamplers = tuple(upsampler for name in UPSAMPLERS if (upsampler := stage(name)) is not None)
     tokenizer = Tokenizer.load(folder / "tokenizer")
-    return System(file.card, tokenizer, clip, stage("prior"), stage("decoder"), upsamplers)
+    return System(
+        file.card,
+        tokenizer,
+        clip,
+        stage("prior"),
+        stage("decoder"),
+        upsamplers,
+        stage("distilled"),
+        file.default_quality,
+    )
 
 
 def fingerprint(folder: Path) -> str:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unclip.cli import evaluate, generate, model, train, world
+from unclip.cli import distill, evaluate, generate, model, train, world
 from unclip.errors import UnclipError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command()(generate.generate)
 app.command()(train.train)
+app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.add_typer(model.app, name="model")
 app.add_typer(world.app, name="world")

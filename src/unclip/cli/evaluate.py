@@ -38,6 +38,10 @@ def evaluate(
         float | None, typer.Option(help="Of the decoder; 1 is off [default: the model's].")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++ [default: the model's].")] = None,
+    quality: Annotated[
+        Literal["draft", "standard", "best"] | None,
+        typer.Option(help="Which decoder draws [default: the model's]."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
     concepts: Annotated[int, typer.Option(help="Kinds of things that the model was trained on.")] = 60,
     styles: Annotated[str, StylesOption] = "3d,flat,cartoon,blob",
@@ -60,7 +64,7 @@ def evaluate(
     from unclip.pipelines.text_to_image import TextToImage, checked
     from unclip.world import World
 
-    asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
+    asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler, "quality": quality}
     settings = {name: value for name, value in asked.items() if value is not None}
     if as_json is not None:
         check_writable(as_json)

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,13 @@ def generate(
         float | None, typer.Option(help="The same of the prior [default: the model's].")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++ [default: the model's].")] = None,
+    quality: Annotated[
+        Literal["draft", "standard", "best"] | None,
+        typer.Option(
+            help="best: the decoder; standard: the distilled one, if the model has it; draft: in fewer steps"
+            " [default: the model's]."
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="A .png, .webp or .jpg file, or a folder.")
     ] = Path(),
@@ -49,7 +56,9 @@ def generate(
     from unclip.pipelines.text_to_image import TextToImage, checked, text_to_image
 
     seed = secrets.randbelow(2**32) if seed is None else seed
-    request = TextToImage(sentence, n, seed, size, steps, guidance_scale, prior_guidance_scale, sampler)
+    request = TextToImage(
+        sentence, n, seed, size, steps, guidance_scale, prior_guidance_scale, sampler, quality=quality
+    )
     system = load(model, device=device)
     checked(system, request)
     files = _files(out, request, grid)
@@ -92,10 +101,11 @@ def _say_unknown_words(system: "System", sentence: str) -> dict[str, tuple[str, 
 def _metadata(system: "System", request: "TextToImage", model_hash: str) -> dict[str, Any]:
     from importlib.metadata import version
 
-    from unclip.pipelines.text_to_image import resolved
+    from unclip.pipelines.text_to_image import is_distilled, resolved
 
     return {
         **resolved(system, request),
+        "decoder": "distilled" if is_distilled(system, request) else "undistilled",
         "model": system.card.name,
         "model_hash": model_hash,
         "version": f"unclip {version('unclip')}",

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -51,6 +51,7 @@ def _facts(system: "System") -> dict[str, Any]:
         "training_data": list(card.training_data),
         "words": len(card.words),
         "sizes": list(system.sizes),
+        "default_quality": system.default_quality,
         "stages": {"clip": {"parameters": count(system.clip)}, **stages},
         "metrics": card.metrics,
     }
@@ -61,7 +62,7 @@ def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    for name in ("name", "licence", "training_data", "words", "sizes", "hash"):
+    for name in ("name", "licence", "training_data", "words", "sizes", "default_quality", "hash"):
         value = facts[name]
         console.print(
             f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
@@ -86,6 +87,10 @@ def assemble(
         Path | None, typer.Option("--from", help="A model to take the other stages from.")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store large weights in one byte each.")] = False,
+    default_quality: Annotated[
+        Literal["draft", "standard", "best"] | None,
+        typer.Option(help="Of pictures that ask for none [default: that of the model taken from, or best]."),
+    ] = None,
 ) -> None:
     """Make a model folder of runs: unclip model assemble RUN... OUT."""
     from unclip.checkpoints.load import model_folder
@@ -102,6 +107,7 @@ def assemble(
         licence=licence,
         base=base and model_folder(base),
         int8=int8,
+        default_quality=default_quality,
         warn=lambda text: typer.echo(text, err=True),
     )
     print(out)

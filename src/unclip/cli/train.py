@@ -1,8 +1,5 @@
 """`unclip train`: one stage at a time."""
 
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,6 +63,7 @@ def train(
     from unclip.checkpoints.load import choose_device, model_folder
     from unclip.cli.progress import watch_training
     from unclip.cli.source import open_source, world_config
+    from unclip.cli.stopping import stop_signal
     from unclip.training.begin import Order, begin
     from unclip.training.recipes import recipe
 
@@ -97,24 +95,5 @@ def train(
         workers,
         compiled,
     )
-    trainer = begin(
-        order, should_stop=_stop_signal(max_minutes), warn=lambda text: typer.echo(text, err=True)
-    )
+    trainer = begin(order, should_stop=stop_signal(max_minutes), warn=lambda text: typer.echo(text, err=True))
     watch_training(component, config.images, trainer.train())
-
-
-def _stop_signal(max_minutes: float | None) -> Callable[[], bool]:
-    """Tell whether time is up, or an interrupt or termination has asked to save and stop."""
-    end = time.monotonic() + 60 * max_minutes if max_minutes is not None else float("inf")
-    asked = list[int]()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous = signal.getsignal(number)
-
-        def once(received: int, frame: object, previous: object = previous) -> None:
-            del frame
-            asked.append(received)
-            signal.signal(received, previous)  # pyright: ignore[reportArgumentType] (the second time ends at once)
-            typer.echo("saving a checkpoint, then stopping", err=True)
-
-        signal.signal(number, once)
-    return lambda: bool(asked) or time.monotonic() > end

@@ -59,8 +59,12 @@ class Process:
         return torch.from_numpy(self.schedule.alphas_cumprod)
 
     def scales(self, t: Int[Tensor, " b"], like: Float[Tensor, " b *x"]) -> tuple[Tensor, Tensor]:
-        """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar) per row, shaped to multiply `like`."""
-        alpha_bar = self._alphas_cumprod.to(t.device)[t].view(-1, *[1] * (like.ndim - 1))
+        """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar) per row, shaped to multiply `like`.
+
+        1 and 0 at t = -1, the clean sample.
+        """
+        alpha_bar = torch.where(t < 0, 1.0, self._alphas_cumprod.to(t.device)[t])
+        alpha_bar = alpha_bar.view(-1, *[1] * (like.ndim - 1))
         return alpha_bar.sqrt().to(like.dtype), (1 - alpha_bar).sqrt().to(like.dtype)
 
     def q_sample(
@@ -105,9 +109,41 @@ class Process:
     ) -> Prediction:
         """Clamp x0 to its range and derive eps again, so that both still describe x_t."""
         limit = self.config.x0_limit
-        x0 = prediction.x0.clamp(-limit, limit)
+        return self.completed(prediction.x0.clamp(-limit, limit), x_t, t, prediction.variance_mix)
+
+    def completed(
+        self,
+        x0: Float[Tensor, " b *x"],
+        x_t: Float[Tensor, " b *x"],
+        t: Int[Tensor, " b"],
+        variance_mix: Tensor | None = None,
+    ) -> Prediction:
+        """Return x0 with the eps that makes both describe x_t."""
         signal, sigma = self.scales(t, x_t)
-        return Prediction(x0, (x_t - signal * x0) / sigma, prediction.variance_mix)
+        return Prediction(x0, (x_t - signal * x0) / sigma, variance_mix)
+
+    def ddim_step(self, prediction: Prediction, t_next: Int[Tensor, " b"]) -> Float[Tensor, "b ..."]:
+        """Return where each row lands at its `t_next` (-1: the clean sample) by a step along its prediction.
+
+        Source: Song et al. 2021, equation 12 with eta = 0.
+        """
+        return self.q_sample(prediction.x0, t_next, prediction.eps)
+
+    def ddim_origin(
+        self,
+        x_t: Float[Tensor, " b *x"],
+        t: Int[Tensor, " b"],
+        landed: Float[Tensor, " b *x"],
+        t_next: Int[Tensor, " b"],
+    ) -> Float[Tensor, " b *x"]:
+        """Return the x0 whose `ddim_step` leads from x_t at `t` to `landed` at `t_next` < t.
+
+        Source: Salimans & Ho 2022, algorithm 2.
+        """
+        signal, sigma = self.scales(t, x_t)
+        signal_next, sigma_next = self.scales(t_next, x_t)
+        left = sigma_next / sigma  # of the noise
+        return (landed - left * x_t) / (signal_next - left * signal)
 
     def loss(
         self,

@@ -53,13 +53,25 @@ class ImageTower(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Embed square pictures in [-1, 1]."""
+        return self.project(self.norm_out(self.transformer(self._tokens(images))[:, 0]))
+
+    def patch_states(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
+        """Return the states of a picture's patches before the last block, each of mean 0 and deviation 1.
+
+        Those that follow are read by nobody, since the embedding is the class token's.
+        """
+        x = self._tokens(images)
+        for block in self.transformer.blocks[:-1]:
+            x = block(x)
+        return F.layer_norm(x[:, 1:], x.shape[-1:])
+
+    def _tokens(self, images: Tensor) -> Tensor:
         if images.shape[-1] != self.image_size:
             size = (self.image_size, self.image_size)
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)
         x = rearrange(self.patches(images), "b d h w -> b (h w) d")
         x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)
-        x = self.transformer(self.norm_in(x + self.positions))
-        return self.project(self.norm_out(x[:, 0]))
+        return self.norm_in(x + self.positions)
 
 
 class TextTower(nn.Module):

@@ -1,6 +1,6 @@
 """The decoder: from a CLIP image embedding and a caption to a 64-pixel picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -8,7 +8,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from unclip.models.unet import UNet, UNetConfig
+from unclip.nn.embeddings import TimestepEmbedding
 from unclip.nn.transformer import Transformer
+
+GUIDANCE_UNIT = 100.0  # timesteps that a guidance scale of 1 is embedded as
 
 
 @dataclass(frozen=True)
@@ -22,15 +25,17 @@ class DecoderConfig:
     image_tokens: int = 4  # context tokens made of the image embedding
     text_depth: int = 0  # blocks of the decoder's own text transformer over CLIP's text states; 0: none
     text_heads: int = 8
+    guided: bool = False  # takes the guidance scale as an input, and needs no second row
 
 
 class Decoder(nn.Module):
     """A U-Net told the image embedding and the caption.
 
     The image embedding is added to the timestep's embedding and makes context tokens; the caption's
-    embedding is added too, and its encodings follow as context.
+    embedding is added too, and its encodings follow as context. A guided decoder adds the embedding of the
+    guidance scale, at first nothing.
     Source: Ramesh et al. 2022, section 2.1; the added text embedding and the learned null image embedding
-    as in Karlo.
+    as in Karlo; the guidance scale as an input, Meng et al. 2022, stage one.
     """
 
     def __init__(self, config: DecoderConfig):
@@ -46,6 +51,10 @@ class Decoder(nn.Module):
         self.project_encodings = nn.Linear(config.text_width, context)
         self.norm_encodings = nn.LayerNorm(context)
         self.text = Transformer(context, config.text_depth, config.text_heads) if config.text_depth else None
+        self.guidance_embed = TimestepEmbedding(config.unet.channels[0], added) if config.guided else None
+        if self.guidance_embed is not None:
+            for parameter in self.guidance_embed.linear_2.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -56,13 +65,18 @@ class Decoder(nn.Module):
         text_embed: Float[Tensor, "b d"],
         text_encodings: Float[Tensor, "b n d_text"],
         text_mask: Bool[Tensor, "b n"],
+        guidance: Float[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c_out h w"]:
         """Predict from a noised picture; rows whose `image_mask` is False get the learned null embedding.
 
-        A caption is left out by giving the empty caption's embedding, encodings and mask.
+        A caption is left out by giving the empty caption's embedding, encodings and mask. `guidance` is each
+        row's guidance scale (1: off), given to guided decoders and to no others.
         """
+        assert (guidance is None) == (self.guidance_embed is None)
         image_embed = torch.where(image_mask[:, None], image_embed, self.null_image_embed)
         added = self.add_text(text_embed) + self.add_image(image_embed)
+        if self.guidance_embed is not None and guidance is not None:
+            added = added + self.guidance_embed(GUIDANCE_UNIT * guidance)
         image_context = rearrange(
             self.image_context(image_embed), "b (d n) -> b n d", n=self.config.image_tokens
         )
@@ -72,3 +86,13 @@ class Decoder(nn.Module):
         context = torch.cat([image_context, text_context], dim=1)
         mask = torch.nn.functional.pad(text_mask, (self.config.image_tokens, 0), value=True)
         return self.unet(x_t, t, added, context, mask)
+
+
+def guided_copy(decoder: Decoder) -> Decoder:
+    """Return a trainable copy that takes the guidance scale, and at first predicts the same at every scale.
+
+    A decoder that takes the scale already is copied as it is.
+    """
+    copy = Decoder(replace(decoder.config, guided=True))
+    copy.load_state_dict({**copy.state_dict(), **decoder.state_dict()})
+    return copy

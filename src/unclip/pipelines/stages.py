@@ -12,6 +12,7 @@ from torch import Tensor
 from unclip.diffusion.driver import Denoising
 from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free, conditional
 from unclip.diffusion.noise import seeded_noise
+from unclip.diffusion.process import Process
 from unclip.diffusion.samplers import SAMPLERS, Noise
 from unclip.diffusion.schedule import respace
 from unclip.errors import RequestError
@@ -104,11 +105,28 @@ def decoder(
     """Draw the smallest picture, guided away from neither embedding nor caption."""
     size = stage.network.config.image_size
     noise = seeded_noise(seeds, "decoder", (3, size, size), image_embed.device)
+    given, without = decoder_conditions(image_embed, text, empty)
+    guide = decoder_guide(stage.network, stage.process, given, without, chosen.guidance_scale)
+    return _denoising("decoder", stage, chosen, noise, guide)
+
+
+def decoder_conditions(
+    image_embed: Float[Tensor, "b d"], text: Conditions, empty: Conditions
+) -> tuple[Conditions, Conditions]:
+    """Return the decoder's conditions with embedding and caption, and with neither."""
     present = torch.ones(len(image_embed), dtype=torch.bool, device=image_embed.device)
     given = {"image_embed": image_embed, "image_mask": present, **text}
-    without = {"image_embed": image_embed, "image_mask": ~present, **empty}
-    guide = classifier_free(stage.process, given, without, chosen.guidance_scale)
-    return _denoising("decoder", stage, chosen, noise, guide)
+    return given, {"image_embed": image_embed, "image_mask": ~present, **empty}
+
+
+def decoder_guide(
+    network: Decoder, process: Process, given: Conditions, without: Conditions, scale: float
+) -> Guide:
+    """Guide by the scale: with a second row, or with one row where the network takes the scale itself."""
+    if not network.config.guided:
+        return classifier_free(process, given, without, scale)
+    guidance = torch.full((len(given["image_embed"]),), float(scale), device=given["image_embed"].device)
+    return conditional(process, {**given, "guidance": guidance})
 
 
 def upsampler(

@@ -1,16 +1,18 @@
 """From a sentence to pictures."""
 
 from dataclasses import asdict, dataclass, replace
+from typing import get_args
 
 from unclip.diffusion.driver import Plan
 from unclip.errors import RequestError
 from unclip.models.decoder import Decoder
 from unclip.models.prior import Prior
 from unclip.pipelines import stages
-from unclip.system import SamplingDefaults, Stage, System
+from unclip.system import Quality, SamplingDefaults, Stage, System
 from unclip.text.prompts import check_prompt
 
 LARGEST_SEED = 2**63 - 1
+DRAFT_STEPS = 2  # of a distilled decoder
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class TextToImage:
     prior_guidance_scale: float | None = None
     sampler: str | None = None  # of the decoder: a key of diffusion.samplers.SAMPLERS
     candidates: int = 2  # image embeddings drawn by the prior, of which the one nearest the text is kept
+    quality: Quality | None = None  # which decoder draws, and in how many steps unless `steps` says it
 
 
 def checked(system: System, request: TextToImage) -> TextToImage:
@@ -38,25 +41,51 @@ def checked(system: System, request: TextToImage) -> TextToImage:
     for name in ("guidance_scale", "prior_guidance_scale"):
         if (scale := getattr(request, name)) is not None and not 0 <= scale <= 100:
             raise RequestError(f"{name} must be between 0 and 100, not {scale}")
+    if (quality := request.quality) is not None and quality not in get_args(Quality):
+        raise RequestError(f"quality {quality!r} is not one of {', '.join(get_args(Quality))}")
     _settings(system, request)
     system.check_size(request.size)
     return replace(request, prompt=check_prompt(request.prompt, system.tokenizer))
 
 
-def _stages(system: System) -> tuple[Stage[Prior], Stage[Decoder]]:
-    if system.prior is None or system.decoder is None:
+def _quality(system: System, request: TextToImage) -> Quality:
+    return request.quality or system.default_quality
+
+
+def is_distilled(system: System, request: TextToImage) -> bool:
+    """Tell whether the distilled decoder draws the request: below the best quality, where there is one."""
+    return _quality(system, request) != "best" and system.distilled is not None
+
+
+def _stages(system: System, request: TextToImage) -> tuple[Stage[Prior], Stage[Decoder]]:
+    decoder = system.distilled if is_distilled(system, request) else system.decoder
+    if system.prior is None or decoder is None:
         raise RequestError("a sentence needs a prior and a decoder: load the model with both")
-    return system.prior, system.decoder
+    return system.prior, decoder
 
 
 def _settings(system: System, request: TextToImage) -> tuple[SamplingDefaults, SamplingDefaults]:
     """Return how prior and decoder are sampled."""
-    prior, decoder = _stages(system)
+    prior, decoder = _stages(system, request)
+    sampler = decoder.defaults.sampler
+    if is_distilled(system, request) and request.sampler not in (None, sampler):
+        raise RequestError(
+            f"the distilled decoder learned the steps of sampler {sampler}, not {request.sampler}:"
+            " leave the sampler out or ask for quality best"
+        )
     asked = {"num_steps": request.steps, "guidance_scale": request.guidance_scale, "sampler": request.sampler}
     return (
         stages.settings(prior, guidance_scale=request.prior_guidance_scale),
-        stages.settings(decoder, **asked),
+        stages.settings(replace(decoder, defaults=_decoder_defaults(system, request, decoder)), **asked),
     )
+
+
+def _decoder_defaults(system: System, request: TextToImage, decoder: Stage[Decoder]) -> SamplingDefaults:
+    if _quality(system, request) != "draft":
+        return decoder.defaults
+    all_steps = decoder.defaults.num_steps
+    few = min(DRAFT_STEPS, all_steps) if is_distilled(system, request) else max(1, all_steps // 2)
+    return replace(decoder.defaults, num_steps=few)
 
 
 def resolved(system: System, request: TextToImage) -> dict[str, str | int | float]:
@@ -64,6 +93,7 @@ def resolved(system: System, request: TextToImage) -> dict[str, str | int | floa
     prior, decoder = _settings(system, request)
     return {
         **asdict(request),
+        "quality": _quality(system, request),
         "steps": decoder.num_steps,
         "guidance_scale": decoder.guidance_scale,
         "prior_guidance_scale": prior.guidance_scale,
@@ -78,7 +108,7 @@ def text_to_image(system: System, request: TextToImage) -> Plan:
     Source: Ramesh et al. 2022, section 2.
     """
     request = checked(system, request)
-    prior, decoder = _stages(system)
+    prior, decoder = _stages(system, request)
     prior_settings, decoder_settings = _settings(system, request)
     seeds = [request.seed + k for k in range(request.n)]
     text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, [request.prompt] * request.n)

@@ -13,10 +13,12 @@ from unclip.checkpoints.store import UPSAMPLERS, load_component, load_system, na
 from unclip.diffusion.process import Process
 from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip
-from unclip.system import Card, Stage, System
+from unclip.system import Card, Quality, Stage, System
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.runs import WORDS, RunConfig, load_run, read_run_config
 from unclip.training.state import last_metrics, writing
+
+CONDITIONED = ("prior", "decoder", "distilled")  # what stands on a CLIP
 
 
 def assemble(
@@ -27,13 +29,14 @@ def assemble(
     licence: str,
     base: Path | None,
     int8: bool,
+    default_quality: Quality | None = None,
     warn: Callable[[str], None],
 ) -> None:
     """Write a model folder of the runs' averaged weights, the other stages taken from `base`.
 
-    With `int8`, large weights take one byte each. Raises CheckpointError if a run has nothing whole, two runs
-    are of one stage, or a stage stands on another CLIP; RequestError if `out` is there already; DataError if
-    it cannot be written.
+    With `int8`, large weights take one byte each; a `default_quality` of None is the base's, or else best.
+    Raises CheckpointError if a run has nothing whole, two runs are of one stage, or a stage stands on another
+    CLIP; RequestError if `out` is there already; DataError if it cannot be written.
     """
     if out.exists():
         raise RequestError(f"{out} is there already: choose another folder")
@@ -44,7 +47,7 @@ def assemble(
     before = load_system(base) if base else None
     clip, folder = _clip(by_stage, base, warn)
     stages: dict[str, Stage[Any]] = named_stages(before) if before else {}
-    for stage in ("prior", "decoder"):
+    for stage in CONDITIONED:
         source = by_stage.get(stage) or (base if stage in stages else None)
         if source:
             _check_clip(clip, source)
@@ -58,6 +61,8 @@ def assemble(
         stages.get("prior"),
         stages.get("decoder"),
         tuple(stages[stage] for stage in UPSAMPLERS if stage in stages),
+        stages.get("distilled"),
+        default_quality or (before.default_quality if before else "best"),
     )
     partial = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
@@ -70,8 +75,8 @@ def assemble(
 
 
 def _clip(by_stage: dict[str, Path], base: Path | None, warn: Callable[[str], None]) -> tuple[Clip, Path]:
-    """Return CLIP and its tokenizer's folder: a run of it, the base, or what a prior or decoder kept."""
-    kept = [run for stage, run in by_stage.items() if stage in ("prior", "decoder")]
+    """Return CLIP and its tokenizer's folder: a run of it, the base, or what stands on it and kept it."""
+    kept = [run for stage, run in by_stage.items() if stage in CONDITIONED]
     network: nn.Module
     if "clip" in by_stage:
         folder = by_stage["clip"]

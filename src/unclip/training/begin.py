@@ -59,7 +59,7 @@ def begin(
     config = RunConfig(order.component, order.train, network.config, stage, order.data)
     write_run_config(order.run, config)
     if conditions is not None:
-        _keep_conditions(order, conditions)
+        keep_conditions(order.run, order.pictures, conditions)
     task = _task(order, stage, conditions)
     return Trainer(
         task,
@@ -81,7 +81,7 @@ def _conditions(order: Order, warn: Callable[[str], None]) -> TextConditions | T
         return None
     if order.component == "clip":
         return _tokenizer(order)
-    source = order.run if _keeps_conditions(order.run) else order.clip or order.source
+    source = order.run if keeps_conditions(order.run) else order.clip or order.source
     if source is None:
         raise RequestError(f"the {order.component} stands on a CLIP: name a run of it or a model with --clip")
     clip, tokenizer = load_clip(source, warn)
@@ -89,7 +89,7 @@ def _conditions(order: Order, warn: Callable[[str], None]) -> TextConditions | T
 
 
 def _tokenizer(order: Order) -> Tokenizer:
-    source = order.run if _keeps_conditions(order.run) else order.source
+    source = order.run if keeps_conditions(order.run) else order.source
     if source is not None:
         return Tokenizer.load(source / "tokenizer")
     shape = order.system.clip
@@ -127,10 +127,9 @@ def _fitted(shape: Any, clip: ClipConfig) -> Any:
     return dataclasses.replace(shape, **{name: width for name, width in widths.items() if name in names})
 
 
-def _keep_conditions(order: Order, conditions: TextConditions | Tokenizer) -> None:
+def keep_conditions(run: Path, pictures: Pictures, conditions: TextConditions | Tokenizer) -> None:
     """Put tokenizer, word list and the frozen CLIP into the run, so that it stands on its own."""
-    run = order.run
-    if _keeps_conditions(run):
+    if keeps_conditions(run):
         return
     with writing(run):
         if isinstance(conditions, Tokenizer):
@@ -139,10 +138,10 @@ def _keep_conditions(order: Order, conditions: TextConditions | Tokenizer) -> No
             conditions.tokenizer.save(run / "tokenizer")
             save_component(run / "clip", conditions.clip)
     with replacing(run / WORDS) as unfinished:
-        write_json(unfinished, word_list(_captions(order.pictures)))
+        write_json(unfinished, word_list(_captions(pictures)))
 
 
-def _keeps_conditions(run: Path) -> bool:
+def keeps_conditions(run: Path) -> bool:
     """Tell whether tokenizer and CLIP are in the run: the words are written after them."""
     return (run / WORDS).exists()
 

@@ -44,6 +44,29 @@ RECIPES: dict[str, TrainConfig] = {
         snr_range=(1.0, 5.0),
         warmup_images=2_000,
     ),
+    "distill guidance": TrainConfig(
+        images=100_000,
+        batch_size=64,
+        learning_rate=2e-4,
+        image_size=64,
+        snr_range=(0.5, 2.0),
+        warmup_images=2_000,
+    ),
+    # All rows weigh alike in x0: an error of an early step is carried to the end.
+    "distill steps": TrainConfig(
+        images=100_000,
+        batch_size=64,
+        learning_rate=2e-4,
+        image_size=64,
+        snr_range=(1.0, 1.0),
+        warmup_images=2_000,
+    ),
+    "distill upsampler256": TrainConfig(
+        images=50_000, batch_size=64, learning_rate=2e-4, image_size=64, warmup_images=2_000
+    ),
+    "distill upsampler1024": TrainConfig(
+        images=20_000, batch_size=16, learning_rate=1e-4, image_size=256, warmup_images=1_000
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from unclip.models.clip import Clip
 from unclip.system import StageConfig
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.config import TrainConfig
+from unclip.training.lessons import Lesson
 from unclip.training.state import newest_checkpoint, replacing, writing
 
 WORDS = "words.json"  # of the captions, in a run that captions play a part in
@@ -31,6 +32,7 @@ class RunConfig:
     network: Any  # the component's config
     stage: StageConfig | None  # None for CLIP, which does not diffuse
     data: str  # what it was trained on, for people to read
+    lesson: Lesson | None = None  # what a distilled network is taught; None: it learns from the data alone
 
 
 # Between a run and its resumption: what the clock decides, what people read, and a length checked on its own.
@@ -53,10 +55,10 @@ def write_run_config(run: Path, config: RunConfig) -> None:
 
 def _check_same(before: RunConfig, now: RunConfig, run: Path) -> None:
     old, new = (dict(_settings(config_to_json(config))) for config in (before, now))
-    for name, value in old.items():
-        if name not in MAY_DIFFER and value != new[name]:
+    for name in old | new:
+        if name not in MAY_DIFFER and old.get(name) != new.get(name):
             raise CheckpointError(
-                f"{run} was begun with {name} = {value}, not {new[name]}:"
+                f"{run} was begun with {name} = {old.get(name)}, not {new.get(name)}:"
                 " resume it as it was or choose another folder"
             )
     if before.train.images != now.train.images:
@@ -124,14 +126,14 @@ def load_part(source: Path, component: str, warn: Callable[[str], None]) -> nn.M
         raise CheckpointError(f"no run or model folder at {source}")
     # A model folder has every component in a subfolder; runs of prior and decoder have their CLIP there.
     if not is_run(source) or (source / component).is_dir():
-        return _owned(load_component(source / component, component))
+        return owned(load_component(source / component, component))
     found = read_run_config(source).component
     if found != component:
         raise CheckpointError(f"{source} is a run of {found}, a run of {component} is needed")
-    return _owned(load_run(source, warn))
+    return owned(load_run(source, warn))
 
 
-def _owned(network: nn.Module) -> nn.Module:
+def owned(network: nn.Module) -> nn.Module:
     """Copy the weights out of the file that they are mapped from.
 
     A run begins on one file and resumes on another, and sums over memory that is aligned otherwise may differ

@@ -67,11 +67,13 @@ class WholePictures:
         """Fit nothing."""
 
 
-def _device(network: nn.Module) -> torch.device:
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network is."""
     return next(network.parameters()).device
 
 
-def _timesteps(process: Process, count: int, generator: Generator) -> Tensor:
+def random_timesteps(process: Process, count: int, generator: Generator) -> Tensor:
+    """Draw training timesteps, each as likely."""
     return torch.randint(len(process.schedule.betas), (count,), generator=generator, device=generator.device)
 
 
@@ -79,7 +81,8 @@ def _chance(count: int, probability: float, generator: Generator) -> Bool[Tensor
     return torch.rand(count, generator=generator, device=generator.device) < probability
 
 
-def _normal(like: Tensor, generator: Generator) -> Tensor:
+def normal_like(like: Tensor, generator: Generator) -> Tensor:
+    """Draw standard normal noise of a tensor's shape."""
     return torch.randn(like.shape, generator=generator, device=like.device)
 
 
@@ -116,7 +119,7 @@ class ClipTask(WholePictures):
         return []
 
     def _logits(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Float[Tensor, "b b"]]:
-        device = _device(network)
+        device = device_of(network)
         tokens = self.tokenizer(batch.captions)
         length = int(tokens.mask.sum(dim=1).max())  # what follows is padding
         ids, mask = tokens.tokens[:, :length].to(device), tokens.mask[:, :length].to(device)
@@ -166,7 +169,7 @@ class PriorTask(WholePictures):
         """Return the mean squared error."""
         drop = _chance(len(batch), self.text_drop, generator)
         x0 = self._whitened(network, batch)
-        t, noise = _timesteps(self.process, len(x0), generator), _normal(x0, generator)
+        t, noise = random_timesteps(self.process, len(x0), generator), normal_like(x0, generator)
         x_t = self.process.q_sample(x0, t, noise)
         output = network(x_t, t, **self.conditions.dropped(batch.captions, drop))
         return self.process.loss(output.float(), x0, x_t, t, noise).mean()
@@ -176,7 +179,7 @@ class PriorTask(WholePictures):
         prior = cast(Prior, network)
         x0 = self._whitened(network, batch)
         last = torch.full((len(x0),), len(self.process.schedule.betas) - 1, device=x0.device)
-        x_t = _normal(x0, generator)
+        x_t = normal_like(x0, generator)
         output = network(x_t, last, **self.conditions.text(batch.captions))
         guess = self.process.predict(output.float(), x_t, last).x0
         true, guess = prior.unwhiten(x0), prior.unwhiten(guess)
@@ -191,7 +194,7 @@ class PriorTask(WholePictures):
         return []
 
     def _embed(self, network: nn.Module, batch: Batch) -> Tensor:
-        return self.conditions.image(batch.pixels(_device(network)))
+        return self.conditions.image(batch.pixels(device_of(network)))
 
     def _whitened(self, network: nn.Module, batch: Batch) -> Tensor:
         # Compiled networks come wrapped, hence no isinstance.
@@ -215,7 +218,7 @@ class DecoderTask(WholePictures):
         """Return the mean loss."""
         keep_image = ~_chance(len(batch), self.image_drop, generator)
         drop_text = _chance(len(batch), self.text_drop, generator)
-        pixels = batch.pixels(_device(network))
+        pixels = batch.pixels(device_of(network))
         text = self.conditions.dropped(batch.captions, drop_text)
         return self._loss(network, pixels, self.conditions.image(pixels), keep_image, text, generator)
 
@@ -225,7 +228,7 @@ class DecoderTask(WholePictures):
         A gap of 0 means that the network does not hear that condition.
         """
         batch = batch.first(PROBED)  # four losses should cost little beside the steps between two lines
-        pixels = batch.pixels(_device(network))
+        pixels = batch.pixels(device_of(network))
         embed = self.conditions.image(pixels)
         text, other = (self.conditions.text(c) for c in (batch.captions, _shuffled(batch.captions)))
         empty = self.conditions.text([""] * len(batch))
@@ -246,7 +249,7 @@ class DecoderTask(WholePictures):
 
     def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
         """Originals, samples from embedding and caption, and samples from the caption alone."""
-        pixels = batch.pixels(_device(network))
+        pixels = batch.pixels(device_of(network))
         text, empty = encode_text_and_empty(self.conditions.clip, self.conditions.tokenizer, batch.captions)
         present = torch.ones(len(batch), dtype=torch.bool, device=pixels.device)
         image = {"image_embed": self.conditions.image(pixels), "image_mask": present}
@@ -266,7 +269,7 @@ class DecoderTask(WholePictures):
         text: Conditions,
         generator: Generator,
     ) -> Tensor:
-        t, noise = _timesteps(self.process, len(pixels), generator), _normal(pixels, generator)
+        t, noise = random_timesteps(self.process, len(pixels), generator), normal_like(pixels, generator)
         x_t = self.process.q_sample(pixels, t, noise)
         output = network(x_t, t, image_embed=embed, image_mask=keep_image, **text)
         return self.process.loss(output.float(), pixels, x_t, t, noise, self.snr_range).mean()
@@ -295,9 +298,9 @@ class UpsamplerTask:
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
         """Return the mean loss."""
-        pixels = batch.pixels(_device(network))
+        pixels = batch.pixels(device_of(network))
         low_res = self.corrupted(reduced(pixels), generator)
-        t, noise = _timesteps(self.process, len(pixels), generator), _normal(pixels, generator)
+        t, noise = random_timesteps(self.process, len(pixels), generator), normal_like(pixels, generator)
         pure = _chance(len(pixels), self.pure_noise_share, generator)
         t = torch.where(pure, len(self.process.schedule.betas) - 1, t)
         x_t = self.process.q_sample(pixels, t, noise)
@@ -311,21 +314,21 @@ class UpsamplerTask:
         blur = _chance(count, 0.5, generator).view(-1, 1, 1, 1)
         low_res = torch.where(blur, blurred(low_res, sigma), low_res)
         level = 0.1 * torch.rand(count, 1, 1, 1, generator=generator, device=low_res.device)
-        return low_res + level * _normal(low_res, generator)
+        return low_res + level * normal_like(low_res, generator)
 
     def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
         """PSNR in dB of the one-step result, and of bicubic resizing, against the original."""
-        pixels = batch.pixels(_device(network))
+        pixels = batch.pixels(device_of(network))
         low_res = reduced(pixels)
         last = torch.full((len(pixels),), len(self.process.schedule.betas) - 1, device=pixels.device)
-        x_t = _normal(pixels, generator)
+        x_t = normal_like(pixels, generator)
         guess = self.process.predict(network(x_t, last, low_res=low_res).float(), x_t, last).x0
         bicubic = F.interpolate(low_res, pixels.shape[-2:], mode="bicubic", antialias=True)
         return {"psnr": psnr(guess, pixels), "psnr_bicubic": psnr(bicubic, pixels)}
 
     def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
         """Originals, the reduced pictures, and what becomes of them."""
-        pixels = batch.pixels(_device(network))
+        pixels = batch.pixels(device_of(network))
         low_res = reduced(pixels)
         guide = conditional(self.process, {"low_res": low_res})
         shown = F.interpolate(low_res, pixels.shape[-2:], mode="nearest")
@@ -335,7 +338,7 @@ class UpsamplerTask:
 def _sample(network: nn.Module, process: Process, guide: Guide, shape: torch.Size, num_steps: int) -> Tensor:
     """Sample one picture per row from fixed seeds."""
     schedule = respace(process.schedule, num_steps)
-    noise = seeded_noise(range(shape[0]), "sheet", tuple(shape[1:]), _device(network))
+    noise = seeded_noise(range(shape[0]), "sheet", tuple(shape[1:]), device_of(network))
     sampling = dpm_solver_pp(schedule, noise(), noise)
     return finish(run(Denoising("sheet", num_steps, network, sampling, clamp(process, guide))))
 
