@@ -6,6 +6,7 @@ from typing import Generic, Literal, TypeVar
 from torch import device, nn
 
 from unclip.diffusion.process import Process, ProcessConfig
+from unclip.diffusion.schedule import Spacing
 from unclip.errors import RequestError
 from unclip.models.clip import Clip
 from unclip.models.decoder import Decoder
@@ -24,6 +25,7 @@ class SamplingDefaults:
     sampler: str  # a key of diffusion.samplers.SAMPLERS
     num_steps: int
     guidance_scale: float = 1.0  # 1: off
+    spacing: Spacing = "linspace"  # of the timesteps (see diffusion.schedule.respace)
 
 
 @dataclass(frozen=True)

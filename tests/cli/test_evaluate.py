@@ -27,7 +27,10 @@ def test_the_bundled_model_is_evaluated_by_the_judges_of_the_package(unclip: Any
     report = json.loads(file.read_text("utf-8"))
     assert report["model"].startswith("unclip bundled (")
     assert report["settings"] == {"steps": 2}
-    assert f"Overall (mean of the six tasks of GenEval, seen combinations): **{report['overall']:.2f}**" in outcome.out
+    assert (
+        f"Overall (mean of the six tasks of GenEval, seen combinations): **{report['overall']:.2f}**"
+        in outcome.out
+    )
     assert len(list(folder.glob("*/0.png"))) == report["pictures"] == 14
 
 

@@ -78,6 +78,17 @@ def test_respaced_timesteps_fall_from_the_noisiest_to_zero(sizes: tuple[int, int
     assert (np.diff(visited) < 0).all()
 
 
+@pytest.mark.parametrize(
+    ("num_steps", "timesteps"),
+    [(1, (999,)), (2, (999, 499)), (3, (999, 666, 332)), (4, (999, 749, 499, 249))],
+)
+def test_trailing_steps_are_equally_long_to_the_clean_picture(
+    num_steps: int, timesteps: tuple[int, ...]
+) -> None:
+    assert respace(cosine(), num_steps, "trailing").timesteps == timesteps
+    assert respace(cosine(), 1000, "trailing").timesteps == cosine().timesteps
+
+
 @pytest.mark.parametrize("num_steps", [-1, 0, 1001])
 def test_a_number_of_steps_out_of_range_is_refused(num_steps: int) -> None:
     with pytest.raises(RequestError, match=f"between 1 and 1000, not {num_steps}"):

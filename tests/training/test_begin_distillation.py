@@ -104,7 +104,9 @@ def test_the_run_says_what_is_taught_and_how_it_is_sampled(order: Make) -> None:
     begin_distillation(asked)
     config = read_run_config(asked.run)
     assert (config.component, config.lesson) == ("distilled", asked.lesson)
-    assert config.stage == StageConfig(ProcessConfig(), SamplingDefaults("ddim", 3, guidance_scale=2.0))
+    assert config.stage == StageConfig(
+        ProcessConfig(), SamplingDefaults("ddim", 3, guidance_scale=2.0, spacing="trailing")
+    )
 
 
 def test_an_upsampler_learns_crops_of_its_own_size(order: Make) -> None:

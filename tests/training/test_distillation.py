@@ -227,7 +227,7 @@ def test_a_student_that_takes_no_notice_of_the_scale_is_seen(
 @pytest.mark.parametrize(("num_steps", "teacher_steps"), [(1, 1), (1, 5), (2, 3), (3, 4), (4, 4)])
 def test_legs_follow_the_samplers_own_grid(num_steps: int, teacher_steps: int) -> None:
     found = legs(PROCESS.schedule, num_steps, teacher_steps)
-    assert tuple(leg[0] for leg in found) == respace(PROCESS.schedule, num_steps).timesteps
+    assert tuple(leg[0] for leg in found) == respace(PROCESS.schedule, num_steps, "trailing").timesteps
     assert [leg[-1] for leg in found] == [leg[0] for leg in found[1:]] + [-1]
     for leg in found:
         assert len(leg) == teacher_steps + 1

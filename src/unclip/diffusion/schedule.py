@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -10,6 +11,7 @@ from jaxtyping import Float64
 from unclip.errors import RequestError
 
 Table = Float64[np.ndarray, " T"]
+Spacing = Literal["linspace", "trailing"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +59,18 @@ def linear(num_train_steps: int = 1000) -> Schedule:
 SCHEDULES: dict[str, Callable[[int], Schedule]] = {"cosine": cosine, "linear": linear}
 
 
-def respace(schedule: Schedule, num_steps: int) -> Schedule:
-    """Visit `num_steps` timesteps spread evenly from the noisiest to 0.
+def respace(schedule: Schedule, num_steps: int, spacing: Spacing = "linspace") -> Schedule:
+    """Visit `num_steps` timesteps spread evenly from the noisiest to 0, or to one step before the clean sample.
 
-    One step visits the noisiest alone. Raises RequestError unless 1 <= num_steps <= the number of training
-    steps. Source: Karlo's spacing.
+    "trailing" suits few steps: the last of a "linspace" has hardly any noise left to remove. Raises
+    RequestError unless 1 <= num_steps <= the number of training steps. Source: Karlo's spacing; Lin et al.
+    2024, table 2.
     """
     last = len(schedule.betas) - 1
     if not 1 <= num_steps <= last + 1:
         raise RequestError(f"steps must be between 1 and {last + 1}, not {num_steps}")
-    visited = [last] if num_steps == 1 else [round(i * last / (num_steps - 1)) for i in range(num_steps)]
+    if spacing == "trailing" or num_steps == 1:
+        visited = [round((i + 1) * (last + 1) / num_steps) - 1 for i in range(num_steps)]
+    else:
+        visited = [round(i * last / (num_steps - 1)) for i in range(num_steps)]
     return replace(schedule, timesteps=tuple(reversed(visited)))

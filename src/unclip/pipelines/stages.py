@@ -53,14 +53,14 @@ def settings(stage: Stage[Any], **asked: str | int | float | None) -> SamplingDe
     chosen = replace(stage.defaults, **{name: value for name, value in asked.items() if value is not None})
     if chosen.sampler not in SAMPLERS:
         raise RequestError(f"sampler {chosen.sampler!r} is not one of {', '.join(SAMPLERS)}")
-    respace(stage.process.schedule, chosen.num_steps)
+    respace(stage.process.schedule, chosen.num_steps, chosen.spacing)
     return chosen
 
 
 def _denoising(
     name: str, stage: Stage[Any], chosen: SamplingDefaults, noise: Noise, guide: Guide
 ) -> Denoising:
-    schedule = respace(stage.process.schedule, chosen.num_steps)
+    schedule = respace(stage.process.schedule, chosen.num_steps, chosen.spacing)
     sampling = SAMPLERS[chosen.sampler](schedule, noise(), noise)
     return Denoising(name, chosen.num_steps, stage.network, sampling, clamp(stage.process, guide))
 

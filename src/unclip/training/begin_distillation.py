@@ -142,7 +142,7 @@ def _student_stage(lesson: Lesson, teacher: StageConfig) -> StageConfig:
         )
     if lesson.steps is None:
         return teacher
-    return replace(teacher, defaults=SamplingDefaults("ddim", lesson.steps, scale))
+    return replace(teacher, defaults=SamplingDefaults("ddim", lesson.steps, scale, "trailing"))
 
 
 def _student(teacher: Decoder | Upsampler, seed: int) -> Decoder | Upsampler:

@@ -97,7 +97,7 @@ def legs(schedule: Schedule, num_steps: int, teacher_steps: int) -> list[tuple[i
     Every leg has `teacher_steps` + 1 of them, evenly spread from one point of the sampler's own grid to the
     next, -1 after the last; a leg shorter than that repeats some.
     """
-    grid = [*respace(schedule, num_steps).timesteps, -1]
+    grid = [*respace(schedule, num_steps, "trailing").timesteps, -1]
     return [
         tuple(round(start + (end - start) * k / teacher_steps) for k in range(teacher_steps + 1))
         for start, end in pairwise(grid)

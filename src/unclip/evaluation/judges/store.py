@@ -27,5 +27,7 @@ def load_judges(folder: Path = WEIGHTS) -> Judges:
     detector = load_network(folder / "detector", DetectorConfig, Detector)
     features = load_network(folder / "features", FeaturesConfig, Features)
     clip = load_component(folder / "clip", "clip")
-    assert isinstance(detector, Detector) and isinstance(features, Features) and isinstance(clip, Clip)
+    assert isinstance(detector, Detector)
+    assert isinstance(features, Features)
+    assert isinstance(clip, Clip)
     return Judges(detector, features, clip, Tokenizer.load(folder / "clip" / "tokenizer"))
