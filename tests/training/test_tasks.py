@@ -23,6 +23,7 @@ from unclip.training.tasks import (
     UpsamplerTask,
     blurred,
     psnr,
+    random_timesteps,
     reduced,
 )
 
@@ -335,3 +336,13 @@ def test_blur_keeps_constants_and_the_mean() -> None:
 def test_psnr_of_a_known_error() -> None:
     x = random_batch(1, size=16).pixels(CPU)
     assert psnr(x, x + 0.2) == pytest.approx(20, abs=1e-3)  # 10 log10(2^2 / 0.2^2)
+
+
+def test_timesteps_are_spread_over_the_batch_and_favour_noise_as_asked() -> None:
+    process, generator = Process(ProcessConfig()), torch.Generator().manual_seed(0)
+    even, noisy = (random_timesteps(process, 1_000, generator, power) for power in (1.0, 0.5))
+    assert sorted(even.tolist()) == pytest.approx(list(range(1_000)), abs=1)
+    assert (noisy > 707).float().mean().item() == pytest.approx(0.5, abs=0.01)
+    first = [random_timesteps(process, 4, generator)[0].item() for _ in range(400)]
+    assert sum(first) / 400 == pytest.approx(500, abs=50)
+    assert 0 <= min(first) < max(first) < 1_000

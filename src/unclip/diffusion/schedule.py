@@ -60,7 +60,7 @@ SCHEDULES: dict[str, Callable[[int], Schedule]] = {"cosine": cosine, "linear": l
 
 
 def respace(schedule: Schedule, num_steps: int, spacing: Spacing = "linspace") -> Schedule:
-    """Visit `num_steps` timesteps spread evenly from the noisiest to 0, or to one step before the clean sample.
+    """Visit `num_steps` timesteps spread evenly from the noisiest to 0, or to one step before the clean one.
 
     "trailing" suits few steps: the last of a "linspace" has hardly any noise left to remove. Raises
     RequestError unless 1 <= num_steps <= the number of training steps. Source: Karlo's spacing; Lin et al.
