@@ -5,7 +5,7 @@ import pytest
 
 from unclip.data.example import Pictures
 from unclip.errors import DataError
-from unclip.world import Sprites, World, WorldConfig, load_photographs
+from unclip.world import Sprites, World, WorldConfig, described, load_photographs, told
 
 
 def test_a_picture_depends_on_seed_and_index_alone(sprites: Sprites, sample: Path) -> None:
@@ -67,3 +67,10 @@ def test_a_share_of_photographs(sprites: Sprites, sample: Path) -> None:
 def test_it_is_a_source_of_training_pictures(sprites: Sprites) -> None:
     pictures: Pictures = World(sprites, 0)
     assert pictures.example(10**9, 32).image.dtype == np.uint8
+
+
+def test_a_description_tells_the_share_of_photographs_and_the_seed() -> None:
+    assert told(described(WorldConfig(), 7)) == (0.0, 7)
+    mixed = WorldConfig(concepts=12, styles=("3d", "flat"), variation=0.5, photographs=0.025)
+    assert told(described(mixed, 0)) == (pytest.approx(0.025), 0)
+    assert told("holiday pictures, seed 3") is None

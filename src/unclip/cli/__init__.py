@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unclip.cli import distill, evaluate, generate, model, train, world
+from unclip.cli import distill, evaluate, generate, memorisation, model, train, world
 from unclip.errors import UnclipError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command()(generate.generate)
 app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)
+app.command()(memorisation.memorisation)
 app.add_typer(model.app, name="model")
 app.add_typer(world.app, name="world")
 

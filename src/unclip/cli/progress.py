@@ -29,8 +29,9 @@ def watch(generation: "Generation") -> list["Image"]:
 @contextmanager
 def watch_parts() -> Generator[Callable[[str, int, int], None]]:
     """Give a function that is told a part's name, how much of it is done, and of how much."""
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = dict[str, TaskID]()
 
         def say(part: str, done: int, of: int) -> None:

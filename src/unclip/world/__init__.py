@@ -2,6 +2,6 @@
 
 from unclip.world.photographs import load_photographs
 from unclip.world.sprites import Sprites
-from unclip.world.world import World, WorldConfig, described
+from unclip.world.world import World, WorldConfig, described, told
 
-__all__ = ["Sprites", "World", "WorldConfig", "described", "load_photographs"]
+__all__ = ["Sprites", "World", "WorldConfig", "described", "load_photographs", "told"]

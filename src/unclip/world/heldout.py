@@ -1,4 +1,4 @@
-"""Combinations that training never shows: every part of them is known, together they are new.
+"""What training never shows: combinations whose parts are all known, and some of the photographs.
 
 Chosen by SHA-256 of their names, so that they are the same in every process, seed and version of Python.
 """
@@ -8,8 +8,8 @@ from functools import cache
 
 from unclip.world.words import MIRRORED, STYLES
 
-# Of all combinations of a kind, the share held out.
-SHARES = {"colour": 0.1, "pair": 0.1, "relation": 0.2, "count": 0.1, "style": 0.1}
+# Of all combinations of a kind, and of all photographs, the share held out.
+SHARES = {"colour": 0.1, "pair": 0.1, "relation": 0.2, "count": 0.1, "style": 0.1, "photograph": 0.1}
 
 
 def holds_colour(concept: str, colour: str) -> bool:
@@ -37,6 +37,11 @@ def holds_relation(first: str, relation: str, second: str) -> bool:
 def holds_style(concept: str, style: str) -> bool:
     """Whether a concept is never shown in this style. Of the four styles two at least are shown."""
     return style in _held_styles(concept)
+
+
+def holds_photograph(key: str) -> bool:
+    """Whether the photograph of this key, its name in its shard, is never shown."""
+    return _held("photograph", key)
 
 
 @cache

@@ -1,5 +1,6 @@
 """The world as a source of training pictures."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
@@ -20,6 +21,7 @@ from unclip.world.sprites import Sprites
 from unclip.world.words import STYLES
 
 _TRIES = 10_000
+_DESCRIBED = re.compile(r"world of .*?(?:, ([\d.e-]+)% photographs)?, seed (\d+)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,14 @@ def described(config: WorldConfig, seed: int) -> str:
     """Say in words what a world shows, for a model's card."""
     styles = "" if len(config.styles) == len(STYLES) else f" in {len(config.styles)} styles"
     calmer = "" if config.variation == 1 else f" at {config.variation:g} of the usual variation"
-    return f"world of {config.concepts} concepts{styles}{calmer}, seed {seed}"
+    photographs = f", {100 * config.photographs:g}% photographs" if config.photographs else ""
+    return f"world of {config.concepts} concepts{styles}{calmer}{photographs}, seed {seed}"
+
+
+def told(description: str) -> tuple[float, int] | None:
+    """Return the share of photographs and the seed that `described` spoke of; None for other words."""
+    found = _DESCRIBED.fullmatch(description)
+    return (float(found[1] or 0) / 100, int(found[2])) if found else None
 
 
 @dataclass(frozen=True, eq=False)
