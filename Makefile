@@ -7,7 +7,7 @@
 #     make test-services  the tests that need other programs
 #     make bench          every benchmark
 #     make train-bundled  train the bundled model again
-#     make docs           write the generated pages: docs/cli.md
+#     make docs           write the generated pages: docs/cli.md and docs/model-card.md
 
 PYTHON ?= python3
 # The CPU build of torch is 200 MB; for Linux, the default index has the CUDA build, of several gigabytes.
@@ -48,6 +48,7 @@ train-bundled: .venv/package
 
 docs: .venv/dev
 	$(BIN)/python -m typer unclip.cli utils docs --name unclip --output docs/cli.md
+	$(BIN)/python runs/bundled/card.py
 
 # .venv/package and .venv/dev are empty files that say what is installed: the package alone, or with its tools.
 .venv: .venv/dev
