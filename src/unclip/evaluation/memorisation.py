@@ -109,7 +109,7 @@ Say = Callable[[str, int, int], None]
 
 
 def sentences(training: World) -> World:
-    """Return the scenes that a model is asked for: like those of its training, and none of them."""
+    """Return the scenes that a model is asked for: of its training's kind, from another seed."""
     return World(training.sprites, training.seed + SENTENCES, replace(training.config, photographs=0.0))
 
 
