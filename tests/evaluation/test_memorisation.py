@@ -26,6 +26,7 @@ from unclip.system import System
 from unclip.world import Sprites, World, WorldConfig, load_photographs
 
 COUNT, N = 200, 40
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_histograms_count_every_picture_between_shared_edges() -> None:
 
 def test_the_sentences_are_of_the_same_world_and_not_of_training(sprites: Sprites) -> None:
     config = WorldConfig(concepts=12, styles=("3d",), photographs=0.5)
-    asked = sentences(World(sprites, 3, config, load_photographs(Path("data/sample"), 0)))
+    asked = sentences(World(sprites, 3, config, load_photographs(SAMPLE, 0)))
     assert asked.config == replace(config, photographs=0.0)
     assert asked.seed != 3
     assert asked.photographs is None
@@ -128,8 +129,7 @@ def test_photographs_are_held_against_those_held_out(
     painter: System, features: Features, sprites: Sprites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memorising, "PHOTOGRAPHS", 6)
-    sample = Path(__file__).parents[2] / "data" / "sample"
-    trained, heldout = (load_photographs(sample, 0, split) for split in ("train", "heldout"))
+    trained, heldout = (load_photographs(SAMPLE, 0, split) for split in ("train", "heldout"))
     world = World(sprites, 0, WorldConfig(photographs=0.25), trained)
     search = Search(world, 50, features, tmp_path / "pictures", heldout)
     about = Drawn("tiny", suite_name(world), 0, 64, 1, {"steps": 2})
