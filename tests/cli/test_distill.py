@@ -46,7 +46,7 @@ def test_the_commands_of_the_page_make_a_quick_model(
     assert system.decoder is not None
     assert system.distilled is not None
     assert (system.decoder.network.config.guided, system.distilled.network.config.guided) == (False, True)
-    assert system.distilled.defaults == SamplingDefaults("ddim", 4, guidance_scale=2.0)
+    assert system.distilled.defaults == SamplingDefaults("ddim", 4, guidance_scale=2.0, spacing="trailing")
     assert system.default_quality == "standard"
     assert [stage.defaults.num_steps for stage in system.upsamplers] == [1, 2]
     assert {"wall", "cube"} <= set(system.card.words)

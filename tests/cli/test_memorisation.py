@@ -54,7 +54,7 @@ def test_a_model_is_searched_and_what_is_found_is_written_and_shown(
 ) -> None:
     model = trained_on(described(WorldConfig(concepts=12), 5))
     file, folder = tmp_path / "memorisation.json", tmp_path / "pictures"
-    command = ("memorisation", "--model", model, *SMALL, "--concepts", 12, "--json", file, "-o", folder)
+    command = ("memorisation", "--model", model, *SMALL, "--json", file, "-o", folder)
     outcome = unclip(*command)
     assert outcome.code == 0, outcome.err
     report = json.loads(file.read_text("utf-8"))
@@ -88,7 +88,6 @@ def test_bad_input_is_one_line(
     refused: Refused, trained_on: Callable[[str], Path], tmp_path: Path, pictures: Path
 ) -> None:
     model = trained_on(described(WorldConfig(), 0))
-    assert "name its world with --concepts" in refused("memorisation", "--model", model, "--concepts", 12)
     assert "does not hold the world's art" in refused("memorisation", "--model", model, "--data", pictures)
     assert "no model folder" in refused("memorisation", "--model", tmp_path / "none")
     assert "50" in refused("memorisation", "--model", model, "--training", 49)
@@ -100,4 +99,4 @@ def test_bad_input_is_one_line(
 def test_a_model_of_other_pictures_has_no_world_to_be_searched(
     refused: Refused, trained_on: Callable[[str], Path]
 ) -> None:
-    assert "'decoder: holidays'" in refused("memorisation", "--model", trained_on("holidays"))
+    assert "but from 'holidays'" in refused("memorisation", "--model", trained_on("holidays"))

@@ -69,8 +69,18 @@ def test_it_is_a_source_of_training_pictures(sprites: Sprites) -> None:
     assert pictures.example(10**9, 32).image.dtype == np.uint8
 
 
-def test_a_description_tells_the_share_of_photographs_and_the_seed() -> None:
-    assert told(described(WorldConfig(), 7)) == (0.0, 7)
-    mixed = WorldConfig(concepts=12, styles=("3d", "flat"), variation=0.5, photographs=0.025)
-    assert told(described(mixed, 0)) == (pytest.approx(0.025), 0)
+@pytest.mark.parametrize(
+    "config",
+    [
+        WorldConfig(),
+        WorldConfig(concepts=12, styles=("3d", "flat"), variation=0.5, photographs=0.025),
+        WorldConfig(styles=("cartoon",)),
+        WorldConfig(variation=0.0),
+    ],
+)
+def test_a_description_tells_what_a_world_shows(config: WorldConfig) -> None:
+    assert told(described(config, 7)) == (config, 7)
+
+
+def test_other_words_tell_of_no_world() -> None:
     assert told("holiday pictures, seed 3") is None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from unclip.cli.source import DataOption, StylesOption, VariationOption
-from unclip.errors import DataError, RequestError
+from unclip.cli.source import DataOption
+from unclip.errors import RequestError
 
 if TYPE_CHECKING:
     from unclip.evaluation.judges.store import Judges
@@ -43,18 +43,18 @@ def evaluate(
         typer.Option(help="Which decoder draws [default: the model's]."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
-    concepts: Annotated[int, typer.Option(help="Kinds of things that the model was trained on.")] = 60,
-    styles: Annotated[str, StylesOption] = "3d,flat,cartoon,blob",
-    variation: Annotated[float, VariationOption] = 1.0,
+    concepts: Annotated[
+        int | None, typer.Option(help="Kinds of things to ask for [default: those of the model's training].")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Draw WorldEval's sentences and have trained judges look at the pictures."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from unclip.checkpoints.load import load, model_folder
     from unclip.checkpoints.store import fingerprint
     from unclip.cli.progress import watch_parts
-    from unclip.cli.source import open_source, world_config
+    from unclip.cli.source import learned_world, open_world
     from unclip.evaluation.draw import Drawn
     from unclip.evaluation.evaluate import SUITES, Bench
     from unclip.evaluation.evaluate import evaluate as evaluated
@@ -62,7 +62,6 @@ def evaluate(
     from unclip.evaluation.report import table
     from unclip.imagefiles import check_writable
     from unclip.pipelines.text_to_image import TextToImage, checked
-    from unclip.world import World
 
     asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler, "quality": quality}
     settings = {name: value for name, value in asked.items() if value is not None}
@@ -70,17 +69,16 @@ def evaluate(
         check_writable(as_json)
     system = load(model, device=device)
     checked(system, TextToImage("a cat", size=size, **settings))  # pyright: ignore[reportArgumentType]
-    pictures, _ = open_source(data, 0, world_config(concepts, styles, variation))
-    if not isinstance(pictures, World):
-        raise DataError(
-            f"{data} does not hold the world's art, which WorldEval is made of: name it with --data"
-        )
+    config, world_seed = learned_world(system.card)
+    world = open_world(
+        data, replace(config, photographs=0.0, concepts=concepts or config.concepts), world_seed
+    )
     judges = load_judges()
-    _check_known(judges, pictures)
+    _check_known(judges, world)
     named = f"{system.card.name} ({fingerprint(model_folder(model))})"
     drawn = Drawn(named, suite, seed, size, SUITES[suite].per_sentence, settings)
     folder = out or Path(f"worldeval-{suite}-{fingerprint(model_folder(model))}")
-    bench = Bench(SUITES[suite], pictures, judges, folder)
+    bench = Bench(SUITES[suite], world, judges, folder)
     with watch_parts() as say:
         report = evaluated(system, bench, drawn, say)
     if as_json is not None:

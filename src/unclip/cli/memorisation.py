@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip.cli.source import DataOption, StylesOption, VariationOption
-from unclip.errors import DataError, RequestError
+from unclip.cli.source import DataOption
 
 if TYPE_CHECKING:
     from unclip.data.pictures import CaptionedPictures
     from unclip.evaluation.memorisation import Memorisation, Search
-    from unclip.system import Card
     from unclip.world import World, WorldConfig
 
 
@@ -34,9 +32,6 @@ def memorisation(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
-    concepts: Annotated[int, typer.Option(help="Kinds of things that the model was trained on.")] = 60,
-    styles: Annotated[str, StylesOption] = "3d,flat,cartoon,blob",
-    variation: Annotated[float, VariationOption] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Look for a model's pictures among those of its training, beside fresh renders of the same sentences."""
@@ -45,7 +40,7 @@ def memorisation(
     from unclip.checkpoints.load import load, model_folder
     from unclip.checkpoints.store import fingerprint
     from unclip.cli.progress import watch_parts
-    from unclip.cli.source import world_config
+    from unclip.cli.source import learned_world
     from unclip.evaluation.draw import Drawn
     from unclip.evaluation.judges.store import load_judges
     from unclip.evaluation.memorisation import Search, suite_name, table
@@ -58,8 +53,7 @@ def memorisation(
     system = load(model, device=device)
     size = min(system.sizes, default=0)
     checked(system, TextToImage("a cat", size=size, seed=seed))
-    config, world_seed = _learned_from(system.card, world_config(concepts, styles, variation))
-    world, heldout = _open(data, config, world_seed)
+    world, heldout = _open(data, *learned_world(system.card))
     mark = fingerprint(model_folder(model))
     folder = out or Path(f"memorisation-{mark}")
     search = Search(world, training, load_judges().features, folder, heldout)
@@ -72,40 +66,18 @@ def memorisation(
     print(table(report))
 
 
-def _learned_from(card: "Card", asked: "WorldConfig") -> "tuple[WorldConfig, int]":
-    """Return the world of the decoder's training, with its seed.
-
-    Raises RequestError unless that is the world asked for, but for photographs, which the card tells of.
-    """
-    from dataclasses import replace
-
-    from unclip.world import described, told
-
-    stage = "decoder: "
-    said = next((line for line in card.training_data if line.startswith(stage)), "decoder: nothing")
-    photographs, seed = told(said.removeprefix(stage)) or (0.0, 0)
-    config = replace(asked, photographs=photographs)
-    if said != stage + described(config, seed):
-        raise RequestError(
-            f"{card.name} was trained on {said!r}, not on {described(config, seed)!r}:"
-            " name its world with --concepts, --styles and --variation; models of other pictures have none"
-        )
-    return config, seed
-
-
 def _open(data: Path | None, config: "WorldConfig", seed: int) -> "tuple[World, CaptionedPictures | None]":
     """Return a world, and photographs of its kind that it never shows. Raises DataError."""
-    from unclip.cli.source import data_folder
-    from unclip.world import Sprites, World, load_photographs
+    from dataclasses import replace
 
-    folder = data_folder(data)
-    if not Sprites.here(folder):
-        raise DataError(f"{folder} does not hold the world's art: name it with --data")
-    sprites = Sprites.load(folder)
+    from unclip.cli.source import data_folder, open_world
+    from unclip.world import World, load_photographs
+
+    drawn = open_world(data, replace(config, photographs=0.0), seed)
     if not config.photographs:
-        return World(sprites, seed, config), None
-    trained, heldout = (load_photographs(folder, seed, split) for split in ("train", "heldout"))
-    return World(sprites, seed, config, trained), heldout
+        return drawn, None
+    trained, heldout = (load_photographs(data_folder(data), seed, split) for split in ("train", "heldout"))
+    return World(drawn.sprites, seed, config, trained), heldout
 
 
 def _exhibit(report: "Memorisation", search: "Search") -> None:

@@ -9,7 +9,8 @@ from unclip.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from unclip.data.example import Pictures
-    from unclip.world import WorldConfig
+    from unclip.system import Card
+    from unclip.world import World, WorldConfig
 
 DataOption = typer.Option(
     envvar="UNCLIP_DATA",
@@ -31,6 +32,32 @@ def world_config(concepts: int, styles: str, variation: float) -> "WorldConfig":
     if len(named) != len(styles.split(",")):
         raise RequestError(f"styles {styles!r} are not all, and once each, of {', '.join(STYLES)}")
     return WorldConfig(concepts=concepts, styles=named, variation=variation)
+
+
+def learned_world(card: "Card") -> tuple["WorldConfig", int]:
+    """Return the world that a model's decoder was trained on, with its seed.
+
+    Raises RequestError for a model of other pictures.
+    """
+    from unclip.world import told
+
+    stage = "decoder: "
+    lines = [line.removeprefix(stage) for line in card.training_data if line.startswith(stage)]
+    world = told(lines[-1]) if lines else None
+    if world is None:
+        said = repr(lines[-1]) if lines else "no decoder"
+        raise RequestError(f"{card.name} did not learn to draw from the world's scenes, but from {said}")
+    return world
+
+
+def open_world(path: Path | None, config: "WorldConfig", seed: int) -> "World":
+    """Return a world of drawn scenes. Raises DataError for a folder without its art."""
+    from unclip.world import Sprites, World
+
+    folder = data_folder(path)
+    if not Sprites.here(folder):
+        raise DataError(f"{folder} does not hold the world's art: name it with --data")
+    return World(Sprites.load(folder), seed, config)
 
 
 def data_folder(path: Path | None) -> Path:

@@ -21,7 +21,10 @@ from unclip.world.sprites import Sprites
 from unclip.world.words import STYLES
 
 _TRIES = 10_000
-_DESCRIBED = re.compile(r"world of .*?(?:, ([\d.e-]+)% photographs)?, seed (\d+)")
+_DESCRIBED = re.compile(
+    r"world of (\d+) concepts(?: in ([\w ]+?))?(?: at ([\d.e-]+) of the usual variation)?"
+    r"(?:, ([\d.e-]+)% photographs)?, seed (\d+)"
+)
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,25 @@ class WorldConfig:
 
 def described(config: WorldConfig, seed: int) -> str:
     """Say in words what a world shows, for a model's card."""
-    styles = "" if len(config.styles) == len(STYLES) else f" in {len(config.styles)} styles"
+    styles = "" if config.styles == tuple(STYLES) else f" in {' and '.join(config.styles)}"
     calmer = "" if config.variation == 1 else f" at {config.variation:g} of the usual variation"
     photographs = f", {100 * config.photographs:g}% photographs" if config.photographs else ""
     return f"world of {config.concepts} concepts{styles}{calmer}{photographs}, seed {seed}"
 
 
-def told(description: str) -> tuple[float, int] | None:
-    """Return the share of photographs and the seed that `described` spoke of; None for other words."""
+def told(description: str) -> tuple[WorldConfig, int] | None:
+    """Return what `described` spoke of, the rest being as usual; None for other words."""
     found = _DESCRIBED.fullmatch(description)
-    return (float(found[1] or 0) / 100, int(found[2])) if found else None
+    if not found:
+        return None
+    concepts, styles, variation, photographs, seed = found.groups()
+    config = WorldConfig(
+        concepts=int(concepts),
+        styles=tuple(styles.split(" and ")) if styles else tuple(STYLES),
+        variation=float(variation or 1),
+        photographs=float(photographs or 0) / 100,
+    )
+    return config, int(seed)
 
 
 @dataclass(frozen=True, eq=False)
