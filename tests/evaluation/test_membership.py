@@ -10,7 +10,8 @@ import torch
 from unclip.evaluation.membership import losses, membership, timesteps
 from unclip.system import System
 from unclip.training.batches import Steps
-from unclip.training.tasks import DecoderTask, TextConditions
+from unclip.training.conditions import TextConditions
+from unclip.training.tasks import DecoderTask
 from unclip.world import load_photographs
 
 DATA = Path(__file__).parents[2] / "data" / "sample"

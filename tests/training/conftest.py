@@ -14,8 +14,8 @@ from unclip.data.example import Example
 from unclip.system import System
 from unclip.training import begin, distillation, loop, tasks
 from unclip.training.begin import Order
+from unclip.training.conditions import TextConditions
 from unclip.training.config import TrainConfig
-from unclip.training.tasks import TextConditions
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 

@@ -21,16 +21,16 @@ from unclip.models.upsampler import Upsampler
 from unclip.pipelines.stages import decoder_conditions, decoder_guide, encode_text_and_empty
 from unclip.system import System
 from unclip.training.batches import Batch
+from unclip.training.conditions import TextConditions
 from unclip.training.distillation import (
     GuidanceTask,
-    OneStepTask,
     Teacher,
     TrajectoryTask,
-    feature_distance,
     legs,
-    tiles,
 )
-from unclip.training.tasks import Task, TextConditions, UpsamplerTask
+from unclip.training.one_step import OneStepTask, feature_distance, tiles
+from unclip.training.tasks import Task
+from unclip.training.upsampling import UpsamplerTask
 
 CPU = torch.device("cpu")
 PROCESS = Process(ProcessConfig())

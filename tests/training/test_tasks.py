@@ -15,17 +15,14 @@ from unclip.models.prior import Prior
 from unclip.system import System
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.batches import Batch, Steps
+from unclip.training.conditions import TextConditions
 from unclip.training.tasks import (
     ClipTask,
     DecoderTask,
     PriorTask,
-    TextConditions,
-    UpsamplerTask,
-    blurred,
-    psnr,
     random_timesteps,
-    reduced,
 )
+from unclip.training.upsampling import UpsamplerTask, blurred, psnr, reduced
 
 CPU = torch.device("cpu")
 PROCESS = Process(ProcessConfig())

@@ -21,6 +21,10 @@ def train(
         Path | None,
         typer.Option("--from", help="A run or model folder to start from, with its tokenizer and shape."),
     ] = None,
+    decoder: Annotated[
+        Path | None,
+        typer.Option(help="A run or model folder: upsampler256 gets to know the faults of its decoder."),
+    ] = None,
     preset: Annotated[
         Literal["bundled", "tiny"], typer.Option(help="Shape of a network trained anew.")
     ] = "bundled",
@@ -91,6 +95,7 @@ def train(
         config,
         clip and model_folder(clip),
         source and model_folder(source),
+        decoder and model_folder(decoder),
         target,
         workers,
         compiled,

@@ -24,7 +24,7 @@ from unclip.evaluation.ranks import kolmogorov_smirnov
 from unclip.evaluation.shown import Shown, drawn, rendered
 from unclip.evaluation.suite import Item
 from unclip.system import System
-from unclip.training.tasks import TextConditions
+from unclip.training.conditions import TextConditions
 from unclip.world import World, described
 
 SENTENCES = 2_000_003  # seeds of training and of the judges are smaller by far

@@ -1,6 +1,7 @@
 """Beginning or resuming a run: from a component's name and a folder to a trainer."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,23 +10,37 @@ from typing import Any
 import torch
 from torch import nn
 
-from unclip.checkpoints.configs import write_json
-from unclip.checkpoints.store import build, save_component
+from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
+from unclip.checkpoints.store import build, read_system_file, save_component
 from unclip.data.example import Pictures
-from unclip.diffusion.process import Process
+from unclip.diffusion.process import Process, ProcessConfig
 from unclip.errors import RequestError
 from unclip.models.clip import ClipConfig
+from unclip.models.decoder import Decoder
+from unclip.models.upsampler import UpsamplerConfig
 from unclip.presets import SystemConfig
 from unclip.system import StageConfig
 from unclip.text.prompts import word_list
 from unclip.text.tokenizer import Tokenizer
+from unclip.training.conditions import TextConditions
 from unclip.training.config import TrainConfig
 from unclip.training.loop import Trainer
-from unclip.training.runs import WORDS, RunConfig, load_clip, load_part, read_run_config, write_run_config
+from unclip.training.redrawing import Redrawing
+from unclip.training.runs import (
+    WORDS,
+    RunConfig,
+    is_run,
+    load_clip,
+    load_part,
+    read_run_config,
+    write_run_config,
+)
 from unclip.training.state import newest_checkpoint, replacing, writing
-from unclip.training.tasks import ClipTask, DecoderTask, PriorTask, Task, TextConditions, UpsamplerTask
+from unclip.training.tasks import ClipTask, DecoderTask, PriorTask, Task
+from unclip.training.upsampling import UpsamplerTask
 
 CAPTIONS = 20_000  # read to train a tokenizer and to list the words
+PROCESS = "process.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Order:
     train: TrainConfig
     clip: Path | None = None  # a run of CLIP or a model folder; prior and decoder need one
     source: Path | None = None  # a run or model folder to start the weights from
+    decoder: Path | None = None  # a run or model folder, whose faults an upsampler shall know
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     workers: int = 0  # processes that draw pictures; 0: the training process draws
     compiled: bool = False  # run the network through torch.compile
@@ -55,12 +71,13 @@ def begin(
     """
     conditions = _conditions(order, warn)
     network = _network(order, conditions, warn)
+    redrawing = _redrawing(order, warn)
     stage = order.system.stages.get(order.component)
     config = RunConfig(order.component, order.train, network.config, stage, order.data)
     write_run_config(order.run, config)
     if conditions is not None:
         keep_conditions(order.run, order.pictures, conditions)
-    task = _task(order, stage, conditions)
+    task = _task(order, stage, conditions, redrawing)
     return Trainer(
         task,
         network,
@@ -146,13 +163,62 @@ def keeps_conditions(run: Path) -> bool:
     return (run / WORDS).exists()
 
 
-def _task(order: Order, stage: StageConfig | None, conditions: TextConditions | Tokenizer | None) -> Task:
+def _redrawing(order: Order, warn: Callable[[str], None]) -> Redrawing | None:
+    """Return the decoder that an upsampler's small pictures pass through; the run keeps a copy of it.
+
+    Raises RequestError if the stage has no use for that decoder.
+    """
+    kept = order.run / "redrawing"
+    source = kept if kept.is_dir() else order.decoder
+    if source is None:
+        return None
+    decoder = load_part(source, "decoder", warn)
+    assert isinstance(decoder, Decoder)
+    shape, size = getattr(order.system, order.component), decoder.config.image_size
+    if not isinstance(shape, UpsamplerConfig) or shape.low_size != size:
+        raise RequestError(f"{order.component} is not shown what a decoder of {size} px draws: leave it out")
+    clip, tokenizer = load_clip(source, warn)
+    process = _process(source)
+    conditions = TextConditions(clip, tokenizer)
+    if source is not kept:
+        _keep(kept, decoder, conditions, process)
+    clip.to(order.device)
+    return Redrawing(conditions, decoder.to(order.device), Process(process))
+
+
+def _process(source: Path) -> ProcessConfig:
+    """Return the process of the decoder of a run, of a model folder, or of what a run keeps of either."""
+    if (source / PROCESS).exists():
+        return config_from_json(ProcessConfig, read_json(source / PROCESS), str(source / PROCESS))
+    stage = read_run_config(source).stage if is_run(source) else read_system_file(source).stages["decoder"]
+    assert stage is not None
+    return stage.process
+
+
+def _keep(kept: Path, decoder: Decoder, conditions: TextConditions, process: ProcessConfig) -> None:
+    partial = kept.with_suffix(".tmp")
+    with writing(kept):
+        shutil.rmtree(partial, ignore_errors=True)
+        save_component(partial / "decoder", decoder)
+        save_component(partial / "clip", conditions.clip)
+        conditions.tokenizer.save(partial / "tokenizer")
+        write_json(partial / PROCESS, config_to_json(process))
+        partial.rename(kept)
+
+
+def _task(
+    order: Order,
+    stage: StageConfig | None,
+    conditions: TextConditions | Tokenizer | None,
+    redrawing: Redrawing | None,
+) -> Task:
     if isinstance(conditions, Tokenizer):
         return ClipTask(conditions)
     assert stage is not None
     process, snr_range = Process(stage.process), order.train.snr_range
     if conditions is None:
-        return UpsamplerTask(process, getattr(order.system, order.component).image_size, snr_range)
+        size = getattr(order.system, order.component).image_size
+        return UpsamplerTask(process, size, snr_range, redrawing=redrawing)
     if order.component == "prior":
         return PriorTask(conditions, process)
     return DecoderTask(conditions, process, snr_range)

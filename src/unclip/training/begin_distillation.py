@@ -17,13 +17,16 @@ from unclip.models.decoder import Decoder, guided_copy
 from unclip.models.upsampler import Upsampler
 from unclip.system import SamplingDefaults, StageConfig
 from unclip.training.begin import keep_conditions
+from unclip.training.conditions import TextConditions
 from unclip.training.config import TrainConfig
-from unclip.training.distillation import GuidanceTask, OneStepTask, Teacher, TrajectoryTask
+from unclip.training.distillation import GuidanceTask, Teacher, TrajectoryTask
 from unclip.training.lessons import Lesson
 from unclip.training.loop import Trainer
+from unclip.training.one_step import OneStepTask
 from unclip.training.runs import RunConfig, load_clip, load_part, owned, read_run_config, write_run_config
 from unclip.training.state import writing
-from unclip.training.tasks import Task, TextConditions, UpsamplerTask
+from unclip.training.tasks import Task
+from unclip.training.upsampling import UpsamplerTask
 
 # The components that may teach each lesson; the last is the one taken from a model.
 TEACHERS = {

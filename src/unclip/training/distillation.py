@@ -1,7 +1,6 @@
 """Distillation: a student learns of a frozen teacher to draw a picture in fewer evaluations.
 
-A decoder learns guidance first, which halves the rows of every step, and then to take longer steps. An
-upsampler learns its single step from pictures alone, with CLIP's eye for what matters in them.
+A decoder learns guidance first, which halves the rows of every step, and then to take longer steps.
 """
 
 from collections.abc import Sequence
@@ -9,33 +8,20 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from unclip.data.example import Example, Pictures
 from unclip.diffusion.driver import Denoising, finish, run
 from unclip.diffusion.guides import Conditions, Guide, clamp
 from unclip.diffusion.process import Prediction, Process, SnrRange
 from unclip.diffusion.samplers import ddim
 from unclip.diffusion.schedule import Schedule, respace
-from unclip.models.clip import ImageTower
 from unclip.models.decoder import Decoder
 from unclip.pipelines.stages import decoder_conditions, decoder_guide, encode_text_and_empty
-from unclip.training.batches import Batch, Steps
-from unclip.training.tasks import (
-    PROBED,
-    SHEET_STEPS,
-    TextConditions,
-    UpsamplerTask,
-    WholePictures,
-    device_of,
-    normal_like,
-    psnr,
-    random_timesteps,
-    reduced,
-)
+from unclip.training.batches import Batch
+from unclip.training.conditions import TextConditions
+from unclip.training.tasks import PROBED, SHEET_STEPS, WholePictures, device_of, normal_like, random_timesteps
+from unclip.training.upsampling import psnr
 
 Scales = tuple[float, float]  # least and largest guidance scale
 
@@ -149,7 +135,7 @@ class GuidanceTask(WholePictures):
         timesteps = respace(self.teacher.process.schedule, SHEET_STEPS).timesteps
         given = _given(self.conditions, pixels, batch.captions)
         pair = _drawn_by_both(
-            network, self.teacher, given, self.scales, _sheet_noise(pixels), timesteps, timesteps
+            network, self.teacher, given, self.scales, sheet_noise(pixels), timesteps, timesteps
         )
         return [pixels, *pair]
 
@@ -215,7 +201,7 @@ class TrajectoryTask(WholePictures):
     def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
         """Originals, the teacher's pictures, and the student's from the same noise."""
         pixels = batch.pixels(device_of(network))
-        return [pixels, *self._both(network, batch, _sheet_noise(pixels))]
+        return [pixels, *self._both(network, batch, sheet_noise(pixels))]
 
     def _both(self, network: nn.Module, batch: Batch, noise: Tensor) -> list[Tensor]:
         given = _given(self.conditions, batch.pixels(noise.device), batch.captions)
@@ -277,80 +263,6 @@ def _drawn(
     return finish(run(Denoising("sheet", len(timesteps), network, sampling, clamp(process, guide))))
 
 
-def _sheet_noise(pixels: Tensor) -> Tensor:
+def sheet_noise(pixels: Tensor) -> Tensor:
+    """Return the noise that sheets are drawn from."""
     return normal_like(pixels, Generator(pixels.device).manual_seed(0))
-
-
-@dataclass(frozen=True)
-class OneStepTask:
-    """An upsampler's one step from pure noise: mean absolute error, and the distance in CLIP's features.
-
-    The second keeps textures that the first alone would average away.
-    """
-
-    crops: UpsamplerTask
-    tower: ImageTower
-    feature_weight: float
-
-    def draw(self, pictures: Pictures, index: int, size: int) -> Example:
-        """Return a crop of `size` pixels of a picture of the target size."""
-        return self.crops.draw(pictures, index, size)
-
-    def prepare(self, network: nn.Module, steps: Steps) -> None:
-        """Fit nothing."""
-
-    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
-        """Return the weighted sum."""
-        pixels = batch.pixels(device_of(network))
-        low_res = self.crops.corrupted(reduced(pixels), generator)
-        x0 = self._one_step(network, low_res, normal_like(pixels, generator))
-        features = feature_distance(self.tower, x0, pixels) if self.feature_weight else 0.0
-        return (x0 - pixels).abs().mean() + self.feature_weight * features
-
-    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
-        """PSNR in dB and distance in CLIP's features, of the one-step result and of bicubic resizing."""
-        pixels = batch.pixels(device_of(network))
-        low_res = reduced(pixels)
-        x0 = self._one_step(network, low_res, normal_like(pixels, generator))
-        bicubic = F.interpolate(low_res, pixels.shape[-2:], mode="bicubic", antialias=True)
-        return {
-            "psnr": psnr(x0, pixels),
-            "psnr_bicubic": psnr(bicubic, pixels),
-            "features": feature_distance(self.tower, x0, pixels).item(),
-            "features_bicubic": feature_distance(self.tower, bicubic, pixels).item(),
-        }
-
-    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
-        """Originals, the reduced pictures, and what one step makes of them."""
-        pixels = batch.pixels(device_of(network))
-        low_res = reduced(pixels)
-        shown = F.interpolate(low_res, pixels.shape[-2:], mode="nearest")
-        return [pixels, shown, self._one_step(network, low_res, _sheet_noise(pixels)).clamp(-1, 1)]
-
-    def _one_step(self, network: nn.Module, low_res: Tensor, noise: Tensor) -> Tensor:
-        process = self.crops.process
-        last = torch.full((len(noise),), len(process.schedule.betas) - 1, device=noise.device)
-        return process.predict(network(noise, last, low_res=low_res).float(), noise, last).x0
-
-
-def feature_distance(
-    tower: ImageTower, x: Float[Tensor, "b 3 h w"], y: Float[Tensor, "b 3 h w"]
-) -> Float[Tensor, ""]:
-    """Return the mean squared distance of two pictures' patch states in a frozen image tower, without unit.
-
-    No gradient goes into `y`.
-    """
-    with torch.no_grad():
-        wanted = tower.patch_states(tiles(y, tower.image_size))
-    return F.mse_loss(tower.patch_states(tiles(x, tower.image_size)), wanted)
-
-
-def tiles(x: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "tiles 3 {size} {size}"]:
-    """Cut square pictures into tiles, resized to the nearest multiple of their side.
-
-    So that an eye of `size` pixels sees every pixel of a larger picture.
-    """
-    count = max(1, round(x.shape[-1] / size))
-    if x.shape[-1] != count * size:
-        x = F.interpolate(x, (count * size, count * size), mode="bicubic", antialias=True)
-    return rearrange(x, "b c (i h) (j w) -> (b i j) c h w", i=count, j=count)

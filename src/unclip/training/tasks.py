@@ -14,16 +14,16 @@ from torch import Generator, Tensor, nn
 
 from unclip.data.example import Example, Pictures
 from unclip.diffusion.driver import Denoising, finish, run
-from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free, conditional
+from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free
 from unclip.diffusion.noise import seeded_noise
 from unclip.diffusion.process import Process, SnrRange
 from unclip.diffusion.samplers import dpm_solver_pp
 from unclip.diffusion.schedule import respace
-from unclip.models.clip import Clip
 from unclip.models.prior import Prior
-from unclip.pipelines.stages import encode_text, encode_text_and_empty
+from unclip.pipelines.stages import encode_text_and_empty
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.batches import Batch, Steps
+from unclip.training.conditions import TextConditions
 
 WHITENED_ON = 1024  # pictures
 PROBED = 16  # pictures, by the decoder
@@ -86,7 +86,8 @@ def random_timesteps(
     return (len(process.schedule.betas) * u.pow(power)).long()
 
 
-def _chance(count: int, probability: float, generator: Generator) -> Bool[Tensor, " b"]:
+def chance(count: int, probability: float, generator: Generator) -> Bool[Tensor, " b"]:
+    """Draw for each row whether something of a probability happens."""
     return torch.rand(count, generator=generator, device=generator.device) < probability
 
 
@@ -137,28 +138,6 @@ class ClipTask(WholePictures):
 
 
 @dataclass(frozen=True)
-class TextConditions:
-    """A frozen CLIP and its tokenizer: captions and pictures to conditions."""
-
-    clip: Clip
-    tokenizer: Tokenizer
-
-    def text(self, captions: Sequence[str]) -> Conditions:
-        """Return text_embed, text_encodings and text_mask of captions; "" is the absent caption."""
-        return encode_text(self.clip, self.tokenizer, captions)
-
-    @torch.no_grad()
-    def image(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
-        """Return image embeddings."""
-        return self.clip.encode_image(pixels)
-
-    def dropped(self, captions: Sequence[str], drop: Bool[Tensor, " b"]) -> Conditions:
-        """Return the text conditions with some captions left out."""
-        kept = zip(captions, drop.tolist(), strict=True)
-        return self.text(["" if gone else caption for caption, gone in kept])
-
-
-@dataclass(frozen=True)
 class PriorTask(WholePictures):
     """Squared error of the predicted image embedding, whitened. Source: Ramesh et al. 2022, section 2.2."""
 
@@ -176,7 +155,7 @@ class PriorTask(WholePictures):
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
         """Return the mean squared error."""
-        drop = _chance(len(batch), self.text_drop, generator)
+        drop = chance(len(batch), self.text_drop, generator)
         x0 = self._whitened(network, batch)
         t, noise = random_timesteps(self.process, len(x0), generator), normal_like(x0, generator)
         x_t = self.process.q_sample(x0, t, noise)
@@ -226,8 +205,8 @@ class DecoderTask(WholePictures):
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
         """Return the mean loss."""
-        keep_image = ~_chance(len(batch), self.image_drop, generator)
-        drop_text = _chance(len(batch), self.text_drop, generator)
+        keep_image = ~chance(len(batch), self.image_drop, generator)
+        drop_text = chance(len(batch), self.text_drop, generator)
         pixels = batch.pixels(device_of(network))
         text = self.conditions.dropped(batch.captions, drop_text)
         return self._loss(network, pixels, self.conditions.image(pixels), keep_image, text, generator)
@@ -267,7 +246,7 @@ class DecoderTask(WholePictures):
         rows = [pixels]
         for given in ({**text, **image}, {**text, **no_image}):
             guide = classifier_free(self.process, given, {**empty, **no_image}, SHEET_GUIDANCE)
-            rows.append(_sample(network, self.process, guide, pixels.shape, SHEET_STEPS))
+            rows.append(sample(network, self.process, guide, pixels.shape, SHEET_STEPS))
         return rows
 
     def _loss(
@@ -286,89 +265,9 @@ class DecoderTask(WholePictures):
         return self.process.loss(output.float(), pixels, x_t, t, noise, self.snr_range).mean()
 
 
-@dataclass(frozen=True)
-class UpsamplerTask:
-    """The process's loss on crops, beside the crop reduced and corrupted.
-
-    The reduced crop is blurred (kernel 3, sigma 0.4 to 0.8) half of the time and gets noise of up to 0.1, so
-    that the network does not trust what a decoder drew to the pixel; a share of rows starts from pure noise,
-    so that few steps suffice. Source: Ramesh et al. 2022, appendix C; Karlo for few steps.
-    """
-
-    process: Process
-    target_size: int  # pixels a side of the whole pictures the crops come from
-    snr_range: SnrRange | None
-    pure_noise_share: float = 0.3
-
-    def draw(self, pictures: Pictures, index: int, size: int) -> Example:
-        """Return a crop of `size` pixels of a picture of the target size; captions play no part."""
-        return Example(pictures.crop(index, self.target_size, size), "")
-
-    def prepare(self, network: nn.Module, steps: Steps) -> None:
-        """Fit nothing."""
-
-    def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
-        """Return the mean loss."""
-        pixels = batch.pixels(device_of(network))
-        low_res = self.corrupted(reduced(pixels), generator)
-        t, noise = random_timesteps(self.process, len(pixels), generator), normal_like(pixels, generator)
-        pure = _chance(len(pixels), self.pure_noise_share, generator)
-        t = torch.where(pure, len(self.process.schedule.betas) - 1, t)
-        x_t = self.process.q_sample(pixels, t, noise)
-        output = network(x_t, t, low_res=low_res)
-        return self.process.loss(output.float(), pixels, x_t, t, noise, self.snr_range).mean()
-
-    def corrupted(self, low_res: Float[Tensor, "b 3 h w"], generator: Generator) -> Float[Tensor, "b 3 h w"]:
-        """Blur half of the pictures and add noise to all."""
-        count = len(low_res)
-        sigma = 0.4 + 0.4 * torch.rand(count, 1, 1, 1, generator=generator, device=low_res.device)
-        blur = _chance(count, 0.5, generator).view(-1, 1, 1, 1)
-        low_res = torch.where(blur, blurred(low_res, sigma), low_res)
-        level = 0.1 * torch.rand(count, 1, 1, 1, generator=generator, device=low_res.device)
-        return low_res + level * normal_like(low_res, generator)
-
-    def probe(self, network: nn.Module, batch: Batch, generator: Generator) -> dict[str, float]:
-        """PSNR in dB of the one-step result, and of bicubic resizing, against the original."""
-        pixels = batch.pixels(device_of(network))
-        low_res = reduced(pixels)
-        last = torch.full((len(pixels),), len(self.process.schedule.betas) - 1, device=pixels.device)
-        x_t = normal_like(pixels, generator)
-        guess = self.process.predict(network(x_t, last, low_res=low_res).float(), x_t, last).x0
-        bicubic = F.interpolate(low_res, pixels.shape[-2:], mode="bicubic", antialias=True)
-        return {"psnr": psnr(guess, pixels), "psnr_bicubic": psnr(bicubic, pixels)}
-
-    def sheet(self, network: nn.Module, batch: Batch) -> list[Tensor]:
-        """Originals, the reduced pictures, and what becomes of them."""
-        pixels = batch.pixels(device_of(network))
-        low_res = reduced(pixels)
-        guide = conditional(self.process, {"low_res": low_res})
-        shown = F.interpolate(low_res, pixels.shape[-2:], mode="nearest")
-        return [pixels, shown, _sample(network, self.process, guide, pixels.shape, num_steps=2)]
-
-
-def _sample(network: nn.Module, process: Process, guide: Guide, shape: torch.Size, num_steps: int) -> Tensor:
+def sample(network: nn.Module, process: Process, guide: Guide, shape: torch.Size, num_steps: int) -> Tensor:
     """Sample one picture per row from fixed seeds."""
     schedule = respace(process.schedule, num_steps)
     noise = seeded_noise(range(shape[0]), "sheet", tuple(shape[1:]), device_of(network))
     sampling = dpm_solver_pp(schedule, noise(), noise)
     return finish(run(Denoising("sheet", num_steps, network, sampling, clamp(process, guide))))
-
-
-def reduced(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h_low w_low"]:
-    """Return pictures at a quarter of their side, by area."""
-    return F.avg_pool2d(pixels, 4)
-
-
-def blurred(x: Float[Tensor, "b 3 h w"], sigma: Float[Tensor, "b 1 1 1"]) -> Float[Tensor, "b 3 h w"]:
-    """Gaussian blur with a kernel of 3 by 3, its width (in pixels) given per row."""
-    side = torch.exp(-0.5 / sigma.square())
-    centre, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
-    padded = F.pad(x, (1, 1, 0, 0), mode="replicate")
-    x = centre * x + side * (padded[..., :-2] + padded[..., 2:])
-    padded = F.pad(x, (0, 0, 1, 1), mode="replicate")
-    return centre * x + side * (padded[..., :-2, :] + padded[..., 2:, :])
-
-
-def psnr(x: Tensor, y: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in [-1, 1]."""
-    return (10 * torch.log10(4 / (x - y).square().mean())).item()
