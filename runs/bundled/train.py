@@ -28,7 +28,7 @@ from unclip.training.begin import Order, begin
 from unclip.training.loop import Progress, Trainer
 from unclip.training.recipes import RECIPES
 from unclip.training.runs import is_run
-from unclip.world import Sprites, World, WorldConfig
+from unclip.world import Sprites, World, WorldConfig, described, load_photographs
 
 # Shares of the time. CLIP comes first, since prior and decoder stand on it.
 SHARES = {"clip": 0.14, "prior": 0.07, "decoder": 0.60, "upsampler256": 0.11, "upsampler1024": 0.08}
@@ -39,6 +39,10 @@ GPU = {
     "decoder": {"batch_size": 512, "learning_rate": 1e-3},
     "upsampler256": {"batch_size": 256},
     "upsampler1024": {"batch_size": 64},
+}
+WORLDS = {  # what two CPU cores can learn to draw, and all there is
+    "small": WorldConfig(concepts=60, styles=("3d", "flat", "cartoon"), variation=0.3),
+    "large": WorldConfig(concepts=386, photographs=0.25),
 }
 ENDLESS = 10**9  # images of a run that is only being timed
 TIMING_SHARE = 0.1  # of a stage's time, spent before its length is fixed
@@ -122,6 +126,7 @@ class Slice:
         work = self.options.work
         source = self.carried if self.carried and (self.carried / stage).is_dir() else None
         clip = work / "clip" if is_run(work / "clip") else self.carried
+        decoder = work / "decoder" if is_run(work / "decoder") else self.carried
         order = Order(
             stage,
             work / stage,
@@ -131,6 +136,7 @@ class Slice:
             config,
             clip,
             source,
+            decoder if stage == "upsampler256" else None,
             self.options.device,
             workers=max((os.cpu_count() or 2) - 2, 1) if cuda else 0,
             compiled=cuda,
@@ -190,12 +196,16 @@ def main() -> None:
     parser.add_argument("--slice", type=float, default=9, help="minutes of this call")
     parser.add_argument("--work", type=Path, default=Path("work/bundled"), help="runs with their checkpoints")
     parser.add_argument("--export", type=Path, default=Path("work/export"), help="what to carry elsewhere")
-    parser.add_argument("--concepts", type=int, default=60)
+    parser.add_argument("--world", choices=WORLDS, help="default: large on a GPU, small else")
+    parser.add_argument("--concepts", type=int, help="default: the world's")
     parser.add_argument("--log-steps", type=int, default=20)
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    options.world = World(Sprites.load(options.data), 0, WorldConfig(concepts=options.concepts))
-    options.world_name = f"world of {options.concepts} concepts, seed 0"
+    config = WORLDS[options.world or ("large" if options.device.type == "cuda" else "small")]
+    config = replace(config, concepts=options.concepts or config.concepts)
+    photographs = load_photographs(options.data, 0) if config.photographs else None
+    options.world = World(Sprites.load(options.data), 0, config, photographs)
+    options.world_name = described(config, 0)
     plan, carried = carry_on(options)
     now = Slice(options, plan, carried)
     for stage in SHARES:
