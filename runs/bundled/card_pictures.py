@@ -12,7 +12,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from unclip.cli.source import world_config
+from unclip.checkpoints.load import BUNDLED
+from unclip.checkpoints.store import read_system_file
+from unclip.cli.source import learned_world
 from unclip.evaluation.draw import ABOUT, picture_file
 from unclip.evaluation.evaluate import SUITES, sentences
 from unclip.evaluation.judges.detector import Detector
@@ -43,7 +45,7 @@ def wrong(items: Sequence[Item], detector: Detector, folder: Path, task: str) ->
 
 
 def keep_wrong(options: argparse.Namespace) -> None:
-    world = world_config(options.concepts, options.styles, options.variation)
+    world, _ = learned_world(read_system_file(BUNDLED).card)
     about = json.loads((options.folder / ABOUT).read_text("utf-8"))
     items, detector = sentences(SUITES[about["suite"]], world), load_judges().detector
     for old in PICTURES.glob("wrong-*.png"):
@@ -73,9 +75,6 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     judged = commands.add_parser("wrong", help="pictures that the judges call wrong")
     judged.set_defaults(run=keep_wrong)
-    judged.add_argument("--concepts", type=int, default=60, help="as of `unclip evaluate`, like the next two")
-    judged.add_argument("--styles", default="3d,flat,cartoon,blob")
-    judged.add_argument("--variation", type=float, default=1.0)
     searched = commands.add_parser("memorisation", help="those most like training")
     searched.set_defaults(run=keep_sheets)
     for command in (judged, searched):
