@@ -9,7 +9,6 @@ card, and wrong.json, come from card_pictures.py.
 """
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from unclip.evaluation.memorisation import table as memorisation_table
 from unclip.evaluation.metrics import Interval
 from unclip.evaluation.report import Distances, Likeness, PriorQuality, Report, TaskScore
 from unclip.evaluation.report import table as score_table
+from unclip.world import WorldConfig, told
 from unclip.world.backgrounds import BACKGROUNDS
 from unclip.world.concepts import SOLIDS, listed
 from unclip.world.photographs import PHOTOGRAPH_SETS
@@ -135,27 +135,33 @@ these sets, of which it takes the drawings of the things below; authors and noti
 {chr(10).join(rows)}"""
 
 
-def concepts(sources: Sources) -> int:
-    """How many kinds of things the decoder learned."""
-    learned = [line for line in sources.system["card"]["training_data"] if line.startswith("decoder: ")]
-    found = re.search(r"world of (\d+) concepts", "".join(learned))
-    assert found, f"system.json does not say which world the decoder learned: {learned}"
-    return int(found[1])
+def world(sources: Sources) -> WorldConfig:
+    """What the decoder was shown, by the last line about it."""
+    lines = [line for line in sources.system["card"]["training_data"] if line.startswith("decoder: ")]
+    found = told(lines[-1].removeprefix("decoder: "))
+    assert found, f"system.json does not say which world the decoder learned: {lines}"
+    return found[0]
 
 
 def can_draw(sources: Sources) -> str:
-    count = concepts(sources)
+    shown = world(sources)
+    calmer = (
+        "place, size, pose and shade vary as usual"
+        if shown.variation == 1
+        else f"place, size, pose and shade vary {shown.variation:g} times as far as in the world at large"
+    )
     solids = ", ".join(solid.name for solid in SOLIDS)
     return f"""## What it can draw, and what not
 
 It was shown scenes of up to five things:
 
-- {count} kinds of things: {", ".join(concept.name for concept in listed()[:count])};
+- {shown.concepts} kinds of things: {", ".join(concept.name for concept in listed()[: shown.concepts])};
 - solids, in the 3D style: {solids};
-- in the styles {", ".join(STYLES)} (those that its training names, where it names fewer);
+- in the styles {", ".join(shown.styles)};
 - in the colours {", ".join(COLOURS)}, also where they are not natural;
 - {", ".join(RELATIONS)} another thing;
-- in these places and on these grounds: {", ".join(BACKGROUNDS)}.
+- in these places and on these grounds: {", ".join(BACKGROUNDS)};
+- {calmer}.
 
 It knows {len(sources.system["card"]["words"])} words, and nothing else: no people, no writing, no artists'
 styles. A word that it never saw is said to the user with the nearest words that it knows. Some combinations
