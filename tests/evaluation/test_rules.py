@@ -32,6 +32,12 @@ def test_an_object_must_be_there_with_confidence() -> None:
     assert is_right(wanted, sight(thing("cat"), thing("cat"), thing("dog")))  # more does no harm
 
 
+def test_concepts_that_look_alike_count_as_one() -> None:
+    assert is_right(Wanted((Clause("camel"),)), sight(thing("two-humped camel")))
+    assert is_right(Wanted((Clause("two-humped camel"),)), sight(thing("camel")))
+    assert not is_right(Wanted((Clause("camel", 2),)), sight(thing("two-humped camel")))
+
+
 def test_counting_is_exact_and_asks_for_more_confidence() -> None:
     wanted = Wanted((Clause("cat", 2),), exactly=True)
     assert is_right(wanted, sight(thing("cat"), thing("cat")))

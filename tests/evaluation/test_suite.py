@@ -1,10 +1,11 @@
 """The suite's sentences, and its rules on scenes as the world lays them out."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
-from unclip.evaluation.rules import is_right
+from unclip.evaluation.rules import Clause, is_right
 from unclip.evaluation.suite import KINDS, TASKS, Item, suite
 from unclip.evaluation.truth import sight_of
 from unclip.world import Sprites, WorldConfig
@@ -54,3 +55,22 @@ def test_a_sentence_names_its_things(items: list[Item]) -> None:
 @pytest.mark.parametrize("unseen", [False, True])
 def test_the_smallest_world_has_scenes_of_every_kind(unseen: bool) -> None:
     assert len(list(suite(WorldConfig(concepts=1), 2, unseen))) == 2 * len(KINDS)
+
+
+def test_solids_always_have_a_colour_but_only_colour_tasks_ask_for_it(items: list[Item]) -> None:
+    solid = [
+        (task, thing.colour, clause.colour)
+        for item in items
+        for task, wanted in item.wanted.items()
+        for thing, clause in zip(item.scene.things, sorted_by(wanted.clauses, item), strict=False)
+        if not thing.concept.art
+    ]
+    assert len(solid) > 5
+    assert all(colour for _, colour, _ in solid)
+    assert all((asked is not None) == task.startswith("colour") for task, _, asked in solid)
+
+
+def sorted_by(clauses: Sequence[Clause], item: Item) -> list[Clause]:
+    """Clauses in the order of the scene's things."""
+    names = [thing.concept.name for thing in item.scene.things]
+    return sorted(clauses, key=lambda clause: names.index(clause.concept))

@@ -5,7 +5,7 @@ are combinations that training shows, unseen ones hold at least one that it neve
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from unclip.evaluation.rules import Clause, Wanted
@@ -95,6 +95,7 @@ def _item(
         pool = (*known, *SOLIDS) if style == "3d" else known
         try:
             relation, things = draw(rng, lambda part, pool=pool: rng.choice(_able(pool, part)))
+            things = tuple(_coloured(rng, thing) for thing in things)
         except IndexError:  # nothing plays a part in this relation; in another, something may
             continue
         hidden = {thing.colour for thing in things}
@@ -103,6 +104,13 @@ def _item(
         if is_heldout(scene) == unseen:
             return Item(describe(scene, rng, dense=1.0), scene, unseen, _wanted(kind, scene))
     raise AssertionError(f"no {'unseen' if unseen else 'seen'} scene of kind {kind}")
+
+
+def _coloured(rng: Random, thing: Thing) -> Thing:
+    """Give a solid without a colour one: the world shows none without."""
+    if thing.concept.art or thing.colour:
+        return thing
+    return replace(thing, colour=rng.choice(list(COLOURS)))
 
 
 def _able(pool: Sequence[Concept], part: str) -> list[Concept]:
@@ -121,7 +129,10 @@ def _two(pick: Pick, first: str = "", second: str | None = None) -> tuple[Concep
 
 
 def _wanted(kind: str, scene: Scene) -> dict[str, Wanted]:
-    clauses = [Clause(thing.concept.name, thing.count, thing.colour) for thing in scene.things]
+    asked = kind in ("colours", "colour_attribution")  # elsewhere only solids have one
+    clauses = [
+        Clause(thing.concept.name, thing.count, thing.colour if asked else None) for thing in scene.things
+    ]
     if scene.relation:  # GenEval's order: what the relation is to comes first
         first, second = clauses
         clauses = [second, Clause(first.concept, first.count, first.colour, scene.relation, to=0)]
