@@ -9,7 +9,7 @@ from dataclasses import dataclass
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the picture's sides, y downwards."""
 
-# Of confidence. GenEval has 0.9 for counting; our detector's confidence is of another kind: with 0.5 it counts
+# Of confidence. GenEval has 0.9 for counting; our detector's confidence is of another kind: at 0.5 it counts
 # true renders right.
 THRESHOLD, COUNTING_THRESHOLD = 0.3, 0.5
 MAX_OBJECTS = 16  # of one concept, as in GenEval
