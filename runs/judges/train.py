@@ -30,6 +30,7 @@ from unclip.evaluation.judges.store import WEIGHTS
 from unclip.models.clip import Clip, ClipConfig
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.config import TrainConfig
+from unclip.training.ema import average_name
 from unclip.training.loop import Trainer
 from unclip.training.state import newest_checkpoint
 from unclip.training.tasks import ClipTask, Task
@@ -150,9 +151,8 @@ def store(pictures: BothSplits, out: Path, folder: Path, concepts: int) -> None:
         _, network = begin(name, pictures, out / name, concepts)
         checkpoint = newest_checkpoint(out / name, print)
         assert checkpoint, f"{out / name} has no checkpoint yet"
-        load_strictly(
-            network, read_tensors(checkpoint / f"ema-{max(RECIPES[name].ema):.3f}.safetensors"), name
-        )
+        average = average_name(min(RECIPES[name].ema))  # the rate has fallen to 0: the last weights are best
+        load_strictly(network, read_tensors(checkpoint / f"{average}.safetensors"), name)
         save_component(folder / name, network, int8=True)
     Tokenizer.load(out / "clip" / "tokenizer").save(folder / "clip" / "tokenizer")
 

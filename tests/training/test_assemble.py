@@ -19,8 +19,8 @@ Make = Callable[..., Order]
 Train = Callable[..., None]
 
 
-def make(out: Path, *runs: Path, base: Path | None = None) -> None:
-    assemble(runs, out, name="mine", licence="CC0", base=base, int8=False, warn=print)
+def make(out: Path, *runs: Path, base: Path | None = None, **chosen: Any) -> None:
+    assemble(runs, out, name="mine", licence="CC0", base=base, int8=False, warn=print, **chosen)
 
 
 def test_runs_make_a_model_of_their_averages(
@@ -42,6 +42,31 @@ def test_runs_make_a_model_of_their_averages(
     assert system.prior is not None
     found = system.prior.network.state_dict()
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_average_and_guidance_are_those_asked_for(order: Make, train: Train, tmp_path: Path) -> None:
+    run = order("decoder").run
+    train(order("decoder"))
+    make(tmp_path / "model", run, ema=0.05, guidance_scale=3.5)
+    system = load_system(tmp_path / "model")
+    assert system.decoder is not None
+    assert system.decoder.defaults.guidance_scale == 3.5
+    found, narrow = system.decoder.network.state_dict(), load_run(run, print, "ema-0.050").state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in narrow.items())
+    wide = load_run(run, print).state_dict()
+    assert not all(torch.equal(tensor, found[name]) for name, tensor in wide.items())
+    with pytest.raises(CheckpointError, match=r"ema-0\.300\.safetensors is missing"):
+        make(tmp_path / "other", run, ema=0.3)
+    with pytest.raises(RequestError, match="a guidance scale is a decoder's"):
+        make(tmp_path / "other", run, guidance_scale=-1.0)
+
+
+def test_a_stage_trained_anew_is_told_of_once(order: Make, train: Train, tmp_path: Path) -> None:
+    run = order("decoder").run
+    train(order("decoder"))
+    make(tmp_path / "model", run)
+    make(tmp_path / "again", run, base=tmp_path / "model")
+    assert load_system(tmp_path / "again").card.training_data == ("decoder: squares",)
 
 
 def test_a_run_brings_the_clip_it_stands_on(order: Make, train: Train, tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ def assemble(
         Path | None, typer.Option("--from", help="A model to take the other stages from.")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store large weights in one byte each.")] = False,
+    ema: Annotated[
+        float | None, typer.Option(help="Relative width of the averages, as 0.05 [default: the widest].")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="The decoder's default [default: that of its run].")
+    ] = None,
     default_quality: Annotated[
         Literal["draft", "standard", "best"] | None,
         typer.Option(help="Of pictures that ask for none [default: that of the model taken from, or best]."),
@@ -108,6 +114,8 @@ def assemble(
         base=base and model_folder(base),
         int8=int8,
         default_quality=default_quality,
+        ema=ema,
+        guidance_scale=guidance_scale,
         warn=lambda text: typer.echo(text, err=True),
     )
     print(out)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip
 from unclip.system import Card, Quality, Stage, System
 from unclip.text.tokenizer import Tokenizer
+from unclip.training.ema import average_name
 from unclip.training.runs import WORDS, RunConfig, load_run, read_run_config
 from unclip.training.state import last_metrics, writing
 
@@ -30,13 +32,17 @@ def assemble(
     base: Path | None,
     int8: bool,
     default_quality: Quality | None = None,
+    ema: float | None = None,
+    guidance_scale: float | None = None,
     warn: Callable[[str], None],
 ) -> None:
     """Write a model folder of the runs' averaged weights, the other stages taken from `base`.
 
     With `int8`, large weights take one byte each; a `default_quality` of None is the base's, or else best.
-    Raises CheckpointError if a run has nothing whole, two runs are of one stage, or a stage stands on another
-    CLIP; RequestError if `out` is there already; DataError if it cannot be written.
+    `ema` is the relative width of the averages, None each run's widest; `guidance_scale` becomes the default
+    of the decoder. Raises CheckpointError if a run has nothing whole or no such average, two runs are of one
+    stage, or a stage stands on another CLIP; RequestError if `out` is there already, or for a guidance scale
+    that no decoder can have; DataError if it cannot be written.
     """
     if out.exists():
         raise RequestError(f"{out} is there already: choose another folder")
@@ -45,7 +51,8 @@ def assemble(
     if len(by_stage) < len(configs):
         raise CheckpointError(f"{len(configs)} runs make only {', '.join(by_stage)}: give one run per stage")
     before = load_system(base) if base else None
-    clip, folder = _clip(by_stage, base, warn)
+    average = None if ema is None else average_name(ema)
+    clip, folder = _clip(by_stage, base, warn, average)
     stages: dict[str, Stage[Any]] = named_stages(before) if before else {}
     for stage in CONDITIONED:
         source = by_stage.get(stage) or (base if stage in stages else None)
@@ -53,7 +60,10 @@ def assemble(
             _check_clip(clip, source)
     for stage, run in by_stage.items():
         if (settings := configs[run].stage) is not None:
-            stages[stage] = Stage(load_run(run, warn), Process(settings.process), settings.defaults)
+            network = load_run(run, warn, average)
+            stages[stage] = Stage(network, Process(settings.process), settings.defaults)
+    if guidance_scale is not None:
+        stages["decoder"] = _guided(stages.get("decoder"), guidance_scale)
     system = System(
         _card(name, licence, configs, by_stage, before),
         Tokenizer.load(folder / "tokenizer"),
@@ -74,13 +84,15 @@ def assemble(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _clip(by_stage: dict[str, Path], base: Path | None, warn: Callable[[str], None]) -> tuple[Clip, Path]:
+def _clip(
+    by_stage: dict[str, Path], base: Path | None, warn: Callable[[str], None], average: str | None
+) -> tuple[Clip, Path]:
     """Return CLIP and its tokenizer's folder: a run of it, the base, or what stands on it and kept it."""
     kept = [run for stage, run in by_stage.items() if stage in CONDITIONED]
     network: nn.Module
     if "clip" in by_stage:
         folder = by_stage["clip"]
-        network = load_run(folder, warn)
+        network = load_run(folder, warn, average)
     elif base or kept:
         folder = base or kept[0]
         network = load_component(folder / "clip", "clip")
@@ -88,6 +100,12 @@ def _clip(by_stage: dict[str, Path], base: Path | None, warn: Callable[[str], No
         raise CheckpointError("no CLIP among the runs: add its run, or a model with --from")
     assert isinstance(network, Clip)
     return network, folder
+
+
+def _guided(decoder: Stage[Any] | None, guidance_scale: float) -> Stage[Any]:
+    if decoder is None or not 0 <= guidance_scale <= 100:
+        raise RequestError(f"a guidance scale is a decoder's, from 0 to 100, not {guidance_scale:g}")
+    return replace(decoder, defaults=replace(decoder.defaults, guidance_scale=guidance_scale))
 
 
 def _check_clip(clip: Clip, source: Path) -> None:
@@ -103,7 +121,8 @@ def _card(
     name: str, licence: str, configs: dict[Path, RunConfig], by_stage: dict[str, Path], before: System | None
 ) -> Card:
     words = set(before.card.words if before else ())
-    data = list(before.card.training_data if before else ())
+    anew = tuple(f"{stage}: " for stage in by_stage)
+    data = [line for line in (before.card.training_data if before else ()) if not line.startswith(anew)]
     metrics = dict(before.card.metrics if before else {})
     for stage, run in by_stage.items():
         data.append(f"{stage}: {configs[run].data}")

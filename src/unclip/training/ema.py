@@ -20,6 +20,11 @@ def power_exponent(sigma_rel: float) -> float:
     return low
 
 
+def average_name(sigma_rel: float) -> str:
+    """Return the name under which a checkpoint keeps the average of that width."""
+    return f"ema-{sigma_rel:.3f}"
+
+
 class PowerEma:
     """Moving average of a network's parameters and buffers with power-function weights.
 

@@ -18,7 +18,7 @@ from unclip.models.unet import UNet
 from unclip.nn.transformer import Transformer
 from unclip.training.batches import Batch, Steps, batches
 from unclip.training.config import TrainConfig
-from unclip.training.ema import PowerEma
+from unclip.training.ema import PowerEma, average_name
 from unclip.training.optim import build_optimizers, optimizer_tensors, restore_optimizers, set_rate
 from unclip.training.state import Log, load_checkpoint, newest_checkpoint, save_checkpoint, writing
 from unclip.training.tasks import Task
@@ -65,7 +65,7 @@ class State:
     @classmethod
     def fresh(cls, network: nn.Module, config: TrainConfig) -> "State":
         """Return the state before the first step."""
-        averages = {f"ema-{width:.3f}": PowerEma(network, width) for width in config.ema}
+        averages = {average_name(width): PowerEma(network, width) for width in config.ema}
         return cls(network, build_optimizers(network, config), averages)
 
     def restore(self, checkpoint: Path) -> None:
