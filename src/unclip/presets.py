@@ -49,11 +49,19 @@ def bundled() -> SystemConfig:
         head_width=32,
         patch_size=4,
         groups=16,
+        place_width=64,
     )
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=192, depth=4, heads=4),
-        decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=2, text_heads=6),
+        decoder=DecoderConfig(
+            clip.embed_dim,
+            clip.text_width,
+            unet,
+            text_depth=2,
+            text_heads=6,
+            embed_scale=clip.embed_dim**0.5,
+        ),
         upsampler256=_upsampler(64, channels=(48, 64), depth=1, residual=True, patch_size=4, groups=16),
         upsampler1024=_upsampler(256, channels=(48, 64), depth=1, residual=True, patch_size=8, groups=16),
         stages={
@@ -90,11 +98,19 @@ def tiny() -> SystemConfig:
         head_width=16,
         patch_size=8,
         groups=8,
+        place_width=16,
     )
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=32, depth=1, heads=2),
-        decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=1, text_heads=2),
+        decoder=DecoderConfig(
+            clip.embed_dim,
+            clip.text_width,
+            unet,
+            text_depth=1,
+            text_heads=2,
+            embed_scale=clip.embed_dim**0.5,
+        ),
         upsampler256=_upsampler(64, channels=(8, 16), depth=1, residual=True, patch_size=16, groups=8),
         upsampler1024=_upsampler(256, channels=(8, 16), depth=1, residual=True, patch_size=32, groups=8),
         stages={

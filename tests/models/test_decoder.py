@@ -109,3 +109,15 @@ def test_a_scale_is_for_guided_decoders_and_for_no_others(guided: bool) -> None:
     given = inputs() | ({} if guided else {"guidance": torch.ones(2)})
     with pytest.raises(AssertionError):
         network(guided=guided)(**given)
+
+
+def test_embeddings_are_scaled_before_anything_hears_them() -> None:
+    torch.manual_seed(0)
+    small, given = network(), inputs()
+    scaled = network(embed_scale=4.0)
+    scaled.load_state_dict(small.state_dict())
+    quarter = {**given, "text_embed": given["text_embed"] / 4, "image_embed": given["image_embed"] / 4}
+    torch.testing.assert_close(scaled(**quarter), small(**given))
+    assert not torch.allclose(scaled(**given), small(**given), atol=1e-4)
+    absent = {**given, "image_mask": torch.zeros_like(given["image_mask"])}
+    torch.testing.assert_close(scaled(**{**quarter, "image_mask": absent["image_mask"]}), small(**absent))

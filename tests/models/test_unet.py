@@ -102,3 +102,17 @@ def test_half_precision_weights_give_half_precision_pictures() -> None:
     out = network().bfloat16()(**given)
     assert out.dtype == torch.bfloat16
     assert out.isfinite().all()
+
+
+def test_places_begin_unheard_and_then_every_level_hears_them() -> None:
+    torch.manual_seed(1)
+    placed, given = network(place_width=8), inputs(height=8, width=8)
+    plain = network()
+    missing = placed.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing == [f"{side}.{level}.place.weight" for side in ("down", "up") for level in (0, 1)]
+    torch.testing.assert_close(placed(**given), plain(**given))
+    for name in missing:
+        weight = placed.get_parameter(name)
+        torch.nn.init.normal_(weight)
+        assert not torch.allclose(placed(**given), plain(**given), atol=1e-3)
+        torch.nn.init.zeros_(weight)

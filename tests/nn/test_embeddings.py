@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from unclip.nn.embeddings import TimestepEmbedding, timestep_embedding
+from unclip.nn.embeddings import TimestepEmbedding, place_embedding, timestep_embedding
 
 
 def test_sinusoids_are_the_formula_with_cosines_first() -> None:
@@ -22,3 +22,11 @@ def test_no_two_timesteps_look_alike() -> None:
 def test_embedding_follows_the_dtype_of_its_weights() -> None:
     network = TimestepEmbedding(8, 16).bfloat16()
     assert network(torch.tensor([3, 5])).dtype == torch.bfloat16
+
+
+def test_a_place_is_a_share_of_the_picture() -> None:
+    fine, coarse = (place_embedding(n, n, 16, torch.device("cpu")) for n in (6, 2))
+    torch.testing.assert_close(fine[1::3, 1::3], coarse)  # every third cell has the middle of a coarse one
+    assert len({tuple(place.tolist()) for place in fine.flatten(0, 1)}) == 36
+    column = place_embedding(3, 1, 16, torch.device("cpu"))
+    assert torch.equal(column[..., 8:], column[:1, :, 8:].expand(3, 1, 8))

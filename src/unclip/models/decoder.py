@@ -25,6 +25,7 @@ class DecoderConfig:
     image_tokens: int = 4  # context tokens made of the image embedding
     text_depth: int = 0  # blocks of the decoder's own text transformer over CLIP's text states; 0: none
     text_heads: int = 8
+    embed_scale: float = 1.0  # of CLIP's embeddings: those of length 1 have features too small to be heard
     guided: bool = False  # takes the guidance scale as an input, and needs no second row
 
 
@@ -73,6 +74,7 @@ class Decoder(nn.Module):
         row's guidance scale (1: off), given to guided decoders and to no others.
         """
         assert (guidance is None) == (self.guidance_embed is None)
+        text_embed, image_embed = (self.config.embed_scale * embed for embed in (text_embed, image_embed))
         image_embed = torch.where(image_mask[:, None], image_embed, self.null_image_embed)
         added = self.add_text(text_embed) + self.add_image(image_embed)
         if self.guidance_embed is not None and guidance is not None:

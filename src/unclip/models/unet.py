@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unclip.nn.attention import ContextAttention
-from unclip.nn.embeddings import TimestepEmbedding
+from unclip.nn.embeddings import TimestepEmbedding, place_embedding
 from unclip.nn.resblock import ResBlock, Resize
 
 
@@ -29,6 +30,7 @@ class UNetConfig:
     scale_shift: bool = True  # how blocks take the embedding (see ResBlock)
     groups: int = 32  # of every group norm; divides every entry of `channels`
     dropout: float = 0.0
+    place_width: int = 0  # features of every cell's place in the picture, told to every level; 0: none
 
     @property
     def embed_width(self) -> int:
@@ -37,12 +39,24 @@ class UNetConfig:
 
 
 class Stage(nn.Module):
-    """Residual blocks of one level, each followed by attention if any, then a change of resolution."""
+    """Residual blocks of one level, each followed by attention if any, then a change of resolution.
+
+    `enters` are the channels of the feature map that comes from the stage before.
+    """
 
     def __init__(
-        self, config: UNetConfig, inputs: list[int], out: int, attention: bool, resize: Resize | None
+        self,
+        config: UNetConfig,
+        enters: int,
+        inputs: list[int],
+        out: int,
+        attention: bool,
+        resize: Resize | None,
     ):
         super().__init__()
+        self.place = nn.Linear(config.place_width, enters, bias=False) if config.place_width else None
+        if self.place is not None:
+            nn.init.zeros_(self.place.weight)
         self.blocks = nn.ModuleList(_block(config, channels, out) for channels in inputs)
         self.attentions = nn.ModuleList(_attention(config, out) for _ in inputs) if attention else None
         self.resize = _block(config, out, out, resize) if resize else None
@@ -62,6 +76,14 @@ def _block(config: UNetConfig, in_channels: int, out_channels: int, resize: Resi
 
 def _attention(config: UNetConfig, channels: int) -> ContextAttention:
     return ContextAttention(channels, config.head_width, config.context_width, config.groups)
+
+
+def _placed(stage: Stage, h: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Tell a stage where its cells are: noise and convolutions say little of that."""
+    if stage.place is None:
+        return h
+    place = place_embedding(h.shape[2], h.shape[3], stage.place.in_features, h.device)
+    return h + rearrange(stage.place(place.to(h.dtype)), "h w c -> c h w")
 
 
 class UNet(nn.Module):
@@ -85,7 +107,7 @@ class UNet(nn.Module):
         for level, out in enumerate(channels):
             inputs = [skips[-1]] + [out] * (config.depth - 1)
             resize: Resize | None = "down" if level < last else None
-            self.down.append(Stage(config, inputs, out, config.attention[level], resize))
+            self.down.append(Stage(config, skips[-1], inputs, out, config.attention[level], resize))
             skips += [out] * (config.depth + (resize is not None))
 
         self.mid_1 = _block(config, channels[-1], channels[-1])
@@ -96,7 +118,8 @@ class UNet(nn.Module):
         width = channels[-1]
         for level, out in reversed(list(enumerate(channels))):
             inputs = [(width if i == 0 else out) + skips.pop() for i in range(config.depth + 1)]
-            self.up.append(Stage(config, inputs, out, config.attention[level], "up" if level > 0 else None))
+            resize = "up" if level > 0 else None
+            self.up.append(Stage(config, width, inputs, out, config.attention[level], resize))
             width = out
 
         self.norm_out = nn.GroupNorm(config.groups, channels[0])
@@ -121,6 +144,7 @@ class UNet(nn.Module):
         skips = [h]
         for stage in self.down:
             assert isinstance(stage, Stage)
+            h = _placed(stage, h)
             for i in range(len(stage.blocks)):
                 h = self._layer(stage, i, h, embed, context, context_mask)
                 skips.append(h)
@@ -133,6 +157,7 @@ class UNet(nn.Module):
         h = self._run(self.mid_2, h, embed)
         for stage in self.up:
             assert isinstance(stage, Stage)
+            h = _placed(stage, h)
             for i in range(len(stage.blocks)):
                 h = self._layer(stage, i, torch.cat([h, skips.pop()], dim=1), embed, context, context_mask)
             if stage.resize is not None:

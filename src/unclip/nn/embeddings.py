@@ -1,4 +1,4 @@
-"""Sinusoidal embedding of the timestep."""
+"""Sinusoidal embeddings of the timestep and of places in a picture."""
 
 import math
 
@@ -34,3 +34,22 @@ class TimestepEmbedding(nn.Module):
         """Embed timesteps, one per row."""
         sinusoids = timestep_embedding(t, self.frequencies).to(self.linear_1.weight.dtype)
         return self.linear_2(nn.functional.silu(self.linear_1(sinusoids)))
+
+
+def place_embedding(
+    height: int, width: int, dim: int, device: torch.device
+) -> Float[Tensor, "{height} {width} {dim}"]:
+    """Return cosines and sines of where each cell's middle is, as a share of the height and the width.
+
+    The same place has the same embedding at every resolution. `dim` is a multiple of 4; a quarter of it is
+    the number of waves, of up to 4 periods a side.
+    """
+    waves = dim // 4
+    frequencies = 8 * math.pi * torch.arange(1, waves + 1, device=device) / waves
+
+    def along(count: int) -> Float[Tensor, "{count} {dim // 2}"]:
+        angles = (torch.arange(count, device=device)[:, None] + 0.5) / count * frequencies
+        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+    y, x = along(height)[:, None], along(width)[None]
+    return torch.cat([y.expand(-1, width, -1), x.expand(height, -1, -1)], dim=-1)

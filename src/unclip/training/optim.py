@@ -59,7 +59,8 @@ def orthogonalized(matrix: Float[Tensor, "r c"], steps: int = 5) -> Float[Tensor
 # Inputs, outputs, embeddings and all that carries the conditions stay with AdamW: under Muon the text path of
 # a U-Net was seen to die while the loss looked well.
 ADAMW_ONLY = (
-    "conv_in", "conv_out", "embed", "context", "add_", "project", "tokens", "time.", "patches", "text.blocks",
+    "conv_in", "conv_out", "embed", "context", "add_", "project", "tokens", "time.", "patches", "place",
+    "text.blocks",
 )  # fmt: skip
 
 
