@@ -16,6 +16,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick suite with fewer sentences."""
     monkeypatch.setitem(evaluating.SUITES, "quick", Suite("quick", seen=1, unseen=1, per_sentence=1))
     monkeypatch.setattr(evaluating, "CAPTIONS", 10)
+    monkeypatch.setattr(evaluating, "JUDGED", 1)
     monkeypatch.setattr(evaluating, "TEMPLATE_PICTURES", 1)
 
 

@@ -27,6 +27,7 @@ def silent(part: str, done: int, of: int) -> None:
 @pytest.fixture
 def bench(judges: Judges, sprites: Sprites, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(evaluating, "CAPTIONS", 20)
+    monkeypatch.setattr(evaluating, "JUDGED", 1)
     monkeypatch.setattr(evaluating, "TEMPLATE_PICTURES", 1)
     return Bench(SMALL, World(sprites, 0), judges, tmp_path / "pictures")
 

@@ -25,8 +25,9 @@ from unclip.system import System
 from unclip.world import World, WorldConfig
 from unclip.world.concepts import SOLIDS, listed
 
-RENDER_SEEDS = (1, 2)  # of true renders, and of those that they are compared with
+RENDER_SEEDS = (1, 2, 3)  # of true renders, of those they are compared with, and of those judges are held to
 CAPTIONS = 10_000  # of training, among which the nearest are looked for
+JUDGED = 4  # renders of each sentence that the judges are held to
 TEMPLATE_PICTURES = 40  # looked at without a network
 
 
@@ -71,15 +72,16 @@ def evaluate(system: System, bench: Bench, about: Drawn, say: Say) -> Report:
     for index in draw(system, items, about, bench.folder):
         say("drawing", index + 1, len(items))
     k, size, sprites, judges = about.per_sentence, about.size, bench.world.sprites, bench.judges
-    true, other = (rendered(items, sprites, k, size, seed) for seed in RENDER_SEEDS)
+    true, other = (rendered(items, sprites, k, size, seed) for seed in RENDER_SEEDS[:2])
     sources: dict[str, Shown] = {
         "pictures": drawn(bench.folder, k),
         "renders": true,
         "other renders": other,
+        "judged": rendered(items, sprites, JUDGED, size, RENDER_SEEDS[2]),
         "retrieval": retrieved(items, bench.world, CAPTIONS, judges.clip, judges.tokenizer, k, size),
     }
     if system.upsamplers:
-        sources["upsampled"] = upsampled(true, system.upsamplers[0])
+        sources["upsampled"] = upsampled(sources["judged"], system.upsamplers[0])
     seen = dict[str, Look]()
     for place, (name, shown) in enumerate(sources.items()):
         say("looking", place + 1, len(sources))
@@ -110,7 +112,7 @@ def _task_scores(items: Sequence[Item], seen: dict[str, Look]) -> list[TaskScore
 
     chance = by_chance(items, seen["pictures"].sights)
     upsampled = right("upsampled") if "upsampled" in seen else [None] * len(chance)
-    rows = zip(right("pictures"), right("renders"), upsampled, chance, right("retrieval"), strict=True)
+    rows = zip(right("pictures"), right("judged"), upsampled, chance, right("retrieval"), strict=True)
     return [
         TaskScore(
             made.task,
