@@ -13,7 +13,7 @@ MASK = torch.arange(6) < torch.tensor([3, 5])[:, None]
 
 
 def network(**changes: Any) -> Decoder:
-    decoder = Decoder(replace(CONFIG, **changes)).eval()
+    decoder = Decoder(replace(CONFIG, **{"embed_scale": 1.0, **changes})).eval()
     nn.init.normal_(decoder.null_image_embed)
     return decoder
 
@@ -85,7 +85,7 @@ def randomized(decoder: Decoder) -> Decoder:
 def test_a_guided_copy_says_the_same_at_every_scale() -> None:
     decoder, given = network(), inputs()
     copy = guided_copy(decoder)
-    assert copy.config == replace(CONFIG, guided=True)
+    assert copy.config == replace(decoder.config, guided=True)
     for scales in ([1.0, 4.0], [0.0, 100.0]):
         torch.testing.assert_close(copy(**given, guidance=torch.tensor(scales)), decoder(**given))
     assert all(parameter.requires_grad for parameter in copy.parameters())

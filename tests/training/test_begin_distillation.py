@@ -15,8 +15,9 @@ from unclip.models.decoder import Decoder
 from unclip.system import SamplingDefaults, StageConfig
 from unclip.training.begin import Order
 from unclip.training.begin_distillation import DistillOrder, begin_distillation
-from unclip.training.distillation import GuidanceTask, OneStepTask, TrajectoryTask
+from unclip.training.distillation import GuidanceTask, TrajectoryTask
 from unclip.training.lessons import lesson
+from unclip.training.one_step import OneStepTask
 from unclip.training.recipes import recipe
 from unclip.training.runs import load_run, read_run_config
 

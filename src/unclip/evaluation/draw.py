@@ -55,6 +55,8 @@ def _claim(folder: Path, about: Drawn) -> None:
     try:
         if path.exists():
             found = json.loads(path.read_text("utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it says nothing of a suite")
             for name, value in ours.items():
                 if found.get(name) != value:
                     raise DataError(

@@ -47,7 +47,7 @@ def place_embedding(
     waves = dim // 4
     frequencies = 8 * math.pi * torch.arange(1, waves + 1, device=device) / waves
 
-    def along(count: int) -> Float[Tensor, "{count} {dim // 2}"]:
+    def along(count: int) -> Float[Tensor, "{count} d"]:
         angles = (torch.arange(count, device=device)[:, None] + 0.5) / count * frequencies
         return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
