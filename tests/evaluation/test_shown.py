@@ -42,7 +42,7 @@ def test_what_was_drawn_is_read_back_and_a_torn_file_is_named(
         Image.fromarray(pixels[k]).save(picture_file(folder, 3, k))
     assert torch.equal(drawn(folder, 2)(3), to_tensor(pixels))
     picture_file(folder, 3, 1).write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"00003.1\.png cannot be read"):
+    with pytest.raises(DataError, match=r"00003.1\.png: not a whole picture"):
         drawn(folder, 2)(3)
 
 

@@ -75,9 +75,9 @@ def evaluate(
     )
     judges = load_judges()
     _check_known(judges, world)
-    named = f"{system.card.name} ({fingerprint(model_folder(model))})"
-    drawn = Drawn(named, suite, seed, size, SUITES[suite].per_sentence, settings)
-    folder = out or Path(f"worldeval-{suite}-{fingerprint(model_folder(model))}")
+    mark = fingerprint(model_folder(model))
+    drawn = Drawn(f"{system.card.name} ({mark})", suite, seed, size, SUITES[suite].per_sentence, settings)
+    folder = out or Path(f"worldeval-{suite}-{mark}")
     bench = Bench(SUITES[suite], world, judges, folder)
     with watch_parts() as say:
         report = evaluated(system, bench, drawn, say)

@@ -1,7 +1,7 @@
 """Drawing a suite's pictures into a folder, to be judged from there; what is there already is kept."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from unclip.pipelines.generation import generate
 from unclip.system import System
 
 ABOUT = "suite.json"
+
+Say = Callable[[str, int, int], None]
+"""Hears what is being done, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """WorldEval, whole: a suite is drawn by a model, shown to the judges beside the anchors, and reported."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,16 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unclip.evaluation.draw import Drawn, draw
+from unclip.evaluation.draw import Drawn, Say, draw
 from unclip.evaluation.judges.store import Judges
-from unclip.evaluation.look import Look, look
+from unclip.evaluation.look import Look, look, sights
 from unclip.evaluation.metrics import frechet_distance, precision_recall, r_precision, squared_mmd
 from unclip.evaluation.prior_quality import prior_quality
 from unclip.evaluation.report import Distances, Likeness, Report, TaskScore
-from unclip.evaluation.scores import Score, by_chance, scores
+from unclip.evaluation.scores import Sights, by_chance, scores
 from unclip.evaluation.shown import Shown, drawn, rendered, retrieved, text_embeds, upsampled
 from unclip.evaluation.suite import Item, suite
-from unclip.evaluation.templates import best_fit, templates
+from unclip.evaluation.templates import Templates, best_fit, templates
 from unclip.pipelines.generation import generate
 from unclip.system import System
 from unclip.world import World, WorldConfig
@@ -59,10 +59,6 @@ class Bench:
     folder: Path  # of the pictures
 
 
-Say = Callable[[str, int, int], None]
-"""Hears what is being done, how much of it is done, and of how much."""
-
-
 def evaluate(system: System, bench: Bench, about: Drawn, say: Say) -> Report:
     """Draw what is missing in the folder, look at all of it, and report.
 
@@ -73,21 +69,25 @@ def evaluate(system: System, bench: Bench, about: Drawn, say: Say) -> Report:
         say("drawing", index + 1, len(items))
     k, size, sprites, judges = about.per_sentence, about.size, bench.world.sprites, bench.judges
     true, other = (rendered(items, sprites, k, size, seed) for seed in RENDER_SEEDS[:2])
-    sources: dict[str, Shown] = {
-        "pictures": drawn(bench.folder, k),
-        "renders": true,
-        "other renders": other,
-        "judged": rendered(items, sprites, JUDGED, size, RENDER_SEEDS[2]),
+    pictures, judged = drawn(bench.folder, k), rendered(items, sprites, JUDGED, size, RENDER_SEEDS[2])
+    measured: dict[str, Shown] = {"pictures": pictures, "renders": true, "other renders": other}
+    only_judged: dict[str, Shown] = {
+        "judged": judged,
         "retrieval": retrieved(items, bench.world, CAPTIONS, judges.clip, judges.tokenizer, k, size),
     }
     if system.upsamplers:
-        sources["upsampled"] = upsampled(sources["judged"], system.upsamplers[0])
-    seen = dict[str, Look]()
-    for place, (name, shown) in enumerate(sources.items()):
-        say("looking", place + 1, len(sources))
-        seen[name] = look(judges, shown, len(items))
-    made, renders, others = seen["pictures"], seen["renders"], seen["other renders"]
+        only_judged["upsampled"] = upsampled(judged, system.upsamplers[0])
+    looks, seen, total = dict[str, Look](), dict[str, Sights](), len(measured) + len(only_judged)
+    for name, shown in measured.items():
+        looks[name] = look(judges, shown, len(items))
+        say("looking", len(looks), total)
+    for name, shown in only_judged.items():
+        seen[name] = sights(judges, shown, len(items))
+        say("looking", len(looks) + len(seen), total)
+    made, renders, others = looks["pictures"], looks["renders"], looks["other renders"]
+    seen["pictures"] = made.sights
     embeds = text_embeds(judges.clip, judges.tokenizer, [item.sentence for item in items])
+    art = templates(sprites, (*listed()[: bench.world.config.concepts], *SOLIDS))
     return Report(
         model=about.model,
         suite=bench.asked.name,
@@ -100,19 +100,17 @@ def evaluate(system: System, bench: Bench, about: Drawn, say: Say) -> Report:
         likeness=_likeness(made, embeds, k),
         likeness_of_renders=_likeness(renders, embeds, k),
         prior=prior_quality(system, items, rendered(items, sprites, 2, size, RENDER_SEEDS[0])),
-        templates=_found_by_templates(items, sources["pictures"], bench.world),
-        templates_of_renders=_found_by_templates(items, true, bench.world),
+        templates=_found_by_templates(items, pictures, art),
+        templates_of_renders=_found_by_templates(items, true, art),
         seconds_per_picture=_seconds(system, items, about),
     )
 
 
-def _task_scores(items: Sequence[Item], seen: dict[str, Look]) -> list[TaskScore]:
-    def right(name: str) -> list[Score]:
-        return scores(items, seen[name].sights)
-
-    chance = by_chance(items, seen["pictures"].sights)
-    upsampled = right("upsampled") if "upsampled" in seen else [None] * len(chance)
-    rows = zip(right("pictures"), right("judged"), upsampled, chance, right("retrieval"), strict=True)
+def _task_scores(items: Sequence[Item], seen: dict[str, Sights]) -> list[TaskScore]:
+    right = {name: scores(items, sights) for name, sights in seen.items()}
+    chance = by_chance(items, seen["pictures"])
+    upsampled = right["upsampled"] if "upsampled" in seen else [None] * len(chance)
+    rows = zip(right["pictures"], right["judged"], upsampled, chance, right["retrieval"], strict=True)
     return [
         TaskScore(
             made.task,
@@ -141,11 +139,10 @@ def _likeness(seen: Look, text_embed: Float[Tensor, "n d"], per_sentence: int) -
     return Likeness(score, r_precision(first, text_embed, among=min(100, len(first))))
 
 
-def _found_by_templates(items: Sequence[Item], shown: Shown, world: World) -> float:
+def _found_by_templates(items: Sequence[Item], shown: Shown, art: Sequence[Templates]) -> float:
     """Share of single objects that the art finds in their pictures."""
     single = [index for index, item in enumerate(items) if "single_object" in item.wanted][:TEMPLATE_PICTURES]
-    sizes = templates(world.sprites, (*listed()[: world.config.concepts], *SOLIDS))
-    named = [best_fit(shown(index)[:1], sizes)[0] for index in single]
+    named = [best_fit(shown(index)[:1], art)[0] for index in single]
     wanted = [items[index].scene.things[0].concept.name for index in single]
     return sum(a == b for a, b in zip(named, wanted, strict=True)) / len(wanted)
 

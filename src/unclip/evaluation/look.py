@@ -22,6 +22,11 @@ class Look:
     image_embed: Float[Tensor, "n e"]  # by the judges' CLIP, of length 1
 
 
+def sights(judges: Judges, shown: Shown, sentences: int) -> list[list[Sight]]:
+    """Show the detector alone every picture of every sentence."""
+    return [judges.detector.see(shown(index)) for index in range(sentences)]
+
+
 @torch.no_grad()
 def look(judges: Judges, shown: Shown, sentences: int) -> Look:
     """Show the judges every picture of every sentence."""

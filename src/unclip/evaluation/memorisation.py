@@ -16,7 +16,7 @@ from torch import Tensor
 from unclip.data.example import Pictures
 from unclip.data.pictures import CaptionedPictures
 from unclip.errors import RequestError
-from unclip.evaluation.draw import Drawn, draw
+from unclip.evaluation.draw import Drawn, Say, draw
 from unclip.evaluation.judges.features import Features
 from unclip.evaluation.membership import Membership, losses, membership, timesteps
 from unclip.evaluation.neighbours import Describe, Nearest, in_features, in_pixels, nearest, reduced
@@ -102,10 +102,6 @@ class Search:
     judge: Features
     folder: Path  # of the model's pictures
     heldout: CaptionedPictures | None  # photographs, where the world has others of them
-
-
-Say = Callable[[str, int, int], None]
-"""Hears what is being done, how much of it is done, and of how much."""
 
 
 def sentences(training: World) -> World:

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from unclip.diffusion.driver import finish, run
-from unclip.errors import DataError
 from unclip.evaluation.draw import picture_file
 from unclip.evaluation.suite import Item
+from unclip.imagefiles import read_image
 from unclip.images import from_pil, to_tensor
 from unclip.models.clip import Clip
 from unclip.models.upsampler import Upsampler
@@ -28,24 +27,14 @@ from unclip.world.render import render
 Shown = Callable[[int], Float[Tensor, "k 3 h w"]]
 """The pictures of a sentence, by its index."""
 
-LOW_PX = 64  # a decoder's side
-
 
 def drawn(folder: Path, per_sentence: int) -> Shown:
     """Show what was drawn into a folder. Raises DataError for a picture that cannot be read."""
 
     def show(index: int) -> Tensor:
-        return from_pil([_opened(picture_file(folder, index, k)) for k in range(per_sentence)])
+        return from_pil([read_image(picture_file(folder, index, k)) for k in range(per_sentence)])
 
     return show
-
-
-def _opened(file: Path) -> Image.Image:
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error}): remove it, and draw it again") from error
 
 
 def rendered(items: Sequence[Item], sprites: Sprites, per_sentence: int, size: int, seed: int) -> Shown:
@@ -63,8 +52,8 @@ def upsampled(shown: Shown, stage: Stage[Upsampler]) -> Shown:
     """Show pictures reduced to a decoder's size and drawn anew by an upsampler."""
 
     def show(index: int) -> Tensor:
-        images = shown(index)
-        low_res = F.interpolate(images, (LOW_PX, LOW_PX), mode="area")
+        images, low_size = shown(index), stage.network.config.low_size
+        low_res = F.interpolate(images, (low_size, low_size), mode="area")
         return finish(run(upsampler(stage, settings(stage), low_res, range(len(images))))).clamp(-1, 1)
 
     return show
