@@ -43,16 +43,22 @@ class Muon(torch.optim.Optimizer):
 def orthogonalized(matrix: Float[Tensor, "r c"], steps: int = 5) -> Float[Tensor, "r c"]:
     """Push all singular values of a matrix towards 1 by Newton-Schulz iteration.
 
-    In bfloat16 on GPUs, where that is enough. Source: Jordan et al. 2024, with their coefficients.
+    The iteration multiplies the matrix from the left by polynomials of its Gram matrix, so only that, as small
+    as the shorter side, is iterated. In float32: the products would magnify bfloat16's rounding.
+    Source: Jordan et al. 2024, with their coefficients.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.bfloat16() if matrix.is_cuda else matrix
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.float().T if tall else matrix.float()
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    one = torch.eye(len(gram), device=gram.device)
+    product = one
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = a * one + b * gram + c * gram @ gram
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
     return (x.T if tall else x).to(matrix.dtype)
 
 
