@@ -40,6 +40,7 @@ GPU = {
     "upsampler256": {"batch_size": 256},
     "upsampler1024": {"batch_size": 64},
 }
+GPU_CHANNELS = (96, 128, 192)  # of the decoder there, where more pictures are seen than the small one can use
 WORLDS = {  # what two CPU cores can learn to draw, and all there is
     "small": WorldConfig(concepts=60, styles=("3d", "flat", "cartoon"), variation=0.3),
     "large": WorldConfig(concepts=386, photographs=0.25),
@@ -132,7 +133,7 @@ class Slice:
             work / stage,
             self.options.world,
             self.options.world_name,
-            presets.bundled(),
+            shapes(cuda),
             config,
             clip,
             source,
@@ -167,6 +168,15 @@ class Slice:
         for part in range(-(-len(data) // PART_BYTES)):
             (out / f"model.tar.{part}").write_bytes(data[part * PART_BYTES : (part + 1) * PART_BYTES])
         (out / "plan.json").write_text(json.dumps(vars(self.plan), indent=1))
+
+
+def shapes(cuda: bool) -> presets.SystemConfig:
+    """Return the bundled shapes, with a wider decoder on a GPU."""
+    bundled = presets.bundled()
+    if not cuda:
+        return bundled
+    unet = replace(bundled.decoder.unet, channels=GPU_CHANNELS, groups=16)
+    return replace(bundled, decoder=replace(bundled.decoder, unet=unet))
 
 
 def carry_on(options: argparse.Namespace) -> tuple[Plan, Path | None]:

@@ -43,8 +43,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalized(matrix: Float[Tensor, "r c"], steps: int = 5) -> Float[Tensor, "r c"]:
     """Push all singular values of a matrix towards 1 by Newton-Schulz iteration.
 
-    The iteration multiplies the matrix from the left by polynomials of its Gram matrix, so only that, as small
-    as the shorter side, is iterated. In float32: the products would magnify bfloat16's rounding.
+    Every step multiplies the matrix from the left by a polynomial of its Gram matrix, so only that matrix, of
+    the shorter side, is iterated. In float32: the products would magnify bfloat16's rounding.
     Source: Jordan et al. 2024, with their coefficients.
     """
     a, b, c = 3.4445, -4.7750, 2.0315

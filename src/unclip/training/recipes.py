@@ -21,9 +21,10 @@ RECIPES: dict[str, TrainConfig] = {
         images=200_000, batch_size=256, learning_rate=1e-3, image_size=64, warmup_images=10_000
     ),
     "decoder": TrainConfig(
-        images=1_000_000,
-        batch_size=64,
-        learning_rate=6e-4,
+        images=3_000_000,
+        batch_size=32,
+        learning_rate=3e-3,
+        muon_learning_rate=0.02,
         image_size=64,
         snr_range=(0.5, 2.0),
         warmup_images=10_000,
