@@ -7,33 +7,16 @@ Writes evaluation/qualities.json beside this file; the pictures, and reports tha
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
+
+from quick import quick
 
 from unclip.checkpoints.load import load
 from unclip.pipelines.text_to_image import TextToImage, resolved
 from unclip.system import Quality
 
 RESULT = Path(__file__).parent / "evaluation" / "qualities.json"
-
-
-def evaluated(quality: str, options: argparse.Namespace) -> dict:
-    report = options.out / f"{quality}.json"
-    if not report.exists():
-        command = [
-            sys.executable,
-            "-c",
-            "from unclip.cli import main; main()",
-            "evaluate",
-            "--suite",
-            "quick",
-        ]
-        command += ["--quality", quality, "--data", options.data, "--json", report]
-        command += ["--out", report.with_suffix("")]
-        subprocess.run([str(part) for part in command], check=True)
-    return json.loads(report.read_text("utf-8"))
 
 
 def main() -> None:
@@ -44,7 +27,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     system, rows = load(device="cpu"), []
     for quality in get_args(Quality):
-        report = evaluated(quality, options)
+        report = quick(options.out / f"{quality}.json", options.data, "--quality", quality)
         steps = resolved(system, TextToImage("a cat", quality=quality))["steps"]
         seconds, score = round(report["seconds_per_picture"], 2), round(report["overall"], 3)
         rows.append({"quality": quality, "steps": steps, "seconds": seconds, "score": score})

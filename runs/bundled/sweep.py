@@ -6,12 +6,10 @@ What was evaluated before is read again. The table names the best point by World
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from quick import quick
 
 SHOWN = {  # over the guidance scale
     "WorldEval, overall": lambda report: report["overall"],
@@ -22,19 +20,7 @@ SHOWN = {  # over the guidance scale
 
 def evaluated(model: Path, scale: float, options: argparse.Namespace) -> dict:
     report = options.out / f"{model.name}-{scale:g}.json"
-    if not report.exists():
-        command = [
-            sys.executable,
-            "-c",
-            "from unclip.cli import main; main()",
-            "evaluate",
-            "--suite",
-            "quick",
-        ]
-        command += ["--model", model, "--data", options.data, "--guidance-scale", scale, "--json", report]
-        command += ["--out", report.with_suffix(""), *options.world]
-        subprocess.run([str(part) for part in command], check=True)
-    return json.loads(report.read_text("utf-8"))
+    return quick(report, options.data, "--model", model, "--guidance-scale", scale, *options.world)
 
 
 def main() -> None:
