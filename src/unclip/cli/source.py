@@ -1,5 +1,7 @@
 """Where training pictures come from: the world's art, shards, or a folder of pictures."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,17 +23,35 @@ StylesOption = typer.Option(help="Ways of drawing that the world shows, of 3d, f
 VariationOption = typer.Option(
     min=0, max=1, help="Of place, size, pose and shade in the world, which no caption names; 1 is usual."
 )
+ObjectsOption = typer.Option(
+    help="How often the world's scenes have one, two, ... five objects, as 0.9,0.1 [default: the world's]."
+)
 
 
-def world_config(concepts: int, styles: str, variation: float) -> "WorldConfig":
-    """Return what the world shows. Raises RequestError for a style that it does not have."""
+def world_config(concepts: int, styles: str, variation: float, objects: str | None = None) -> "WorldConfig":
+    """Return what the world shows.
+
+    Raises RequestError for a style that it does not have, and for shares of objects that are none.
+    """
     from unclip.world import WorldConfig
     from unclip.world.words import STYLES
 
     named = tuple(style for style in STYLES if style in styles.split(","))
     if len(named) != len(styles.split(",")):
         raise RequestError(f"styles {styles!r} are not all, and once each, of {', '.join(STYLES)}")
-    return WorldConfig(concepts=concepts, styles=named, variation=variation)
+    config = WorldConfig(concepts=concepts, styles=named, variation=variation)
+    return replace(config, objects=_shares(objects, len(config.objects))) if objects else config
+
+
+def _shares(text: str, count: int) -> tuple[float, ...]:
+    """Read up to `count` shares; those left out are 0."""
+    try:
+        shares = [float(share) for share in text.split(",")]
+    except ValueError:
+        shares = []
+    if not 0 < len(shares) <= count or min(shares) < 0 or not 0 < sum(shares) < math.inf:
+        raise RequestError(f"objects {text!r} are not up to {count} shares, as 0.9,0.1")
+    return (*shares, *[0.0] * (count - len(shares)))
 
 
 def learned_world(card: "Card") -> tuple["WorldConfig", int]:

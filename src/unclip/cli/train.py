@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from unclip.cli.source import DataOption, StylesOption, VariationOption
+from unclip.cli.source import DataOption, ObjectsOption, StylesOption, VariationOption
 
 Component = Literal["clip", "prior", "decoder", "upsampler256", "upsampler1024"]
 
@@ -48,6 +48,7 @@ def train(
     concepts: Annotated[int, typer.Option(help="Kinds of things in the world.")] = 60,
     styles: Annotated[str, StylesOption] = "3d,flat,cartoon,blob",
     variation: Annotated[float, VariationOption] = 1.0,
+    objects: Annotated[str | None, ObjectsOption] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
     precision: Annotated[
         Literal["float32", "bfloat16"] | None,
@@ -84,7 +85,7 @@ def train(
         seed=seed,
         precision=precision or ("bfloat16" if target.type == "cuda" else "float32"),
     )
-    pictures, what = open_source(data, seed, world_config(concepts, styles, variation))
+    pictures, what = open_source(data, seed, world_config(concepts, styles, variation, objects))
     shapes = getattr(presets, preset)()
     order = Order(
         component,
