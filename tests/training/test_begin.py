@@ -13,6 +13,7 @@ from unclip.models.prior import Prior
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.begin import Order, begin
 from unclip.training.runs import load_part
+from unclip.training.tasks import DecoderTask
 
 Make = Callable[..., Order]
 Train = Callable[..., None]
@@ -99,3 +100,9 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(order: Make) -> None:
     asked.run.write_text("a file")
     with pytest.raises(DataError, match="could not be written"):
         begin(asked)
+
+
+def test_a_decoder_draws_the_timesteps_it_is_told_to(order: Make) -> None:
+    task = begin(order("decoder", timestep_power=0.2)).task
+    assert isinstance(task, DecoderTask)
+    assert task.timestep_power == 0.2

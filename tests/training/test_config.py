@@ -45,3 +45,15 @@ def test_micro_batches_must_divide_the_batch() -> None:
 def test_a_recipe_takes_what_is_asked_for() -> None:
     asked = recipe("decoder", images=10, batch_size=None)
     assert asked == replace(RECIPES["decoder"], images=10)
+
+
+@pytest.mark.parametrize(
+    ("component", "power", "said"),
+    [("decoder", 0.0, "above 0"), ("decoder", 2.0, "at most 1"), ("prior", 0.5, "not for prior")],
+)
+def test_a_power_of_timesteps_that_no_run_can_have_is_refused(
+    component: str, power: float, said: str
+) -> None:
+    assert recipe("decoder", timestep_power=0.1).timestep_power == 0.1
+    with pytest.raises(RequestError, match=said):
+        recipe(component, timestep_power=power)

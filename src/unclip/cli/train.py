@@ -42,6 +42,10 @@ def train(
     muon_learning_rate: Annotated[
         float | None, typer.Option(help="Of Muon; 0: AdamW takes all weights.")
     ] = None,
+    timestep_power: Annotated[
+        float | None,
+        typer.Option(help="Below 1 the decoder's timesteps are more often noisy [default: the recipe's]."),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Pixels a side of what the network is shown.")
     ] = None,
@@ -81,6 +85,7 @@ def train(
         checkpointing=checkpointing,
         learning_rate=learning_rate,
         muon_learning_rate=muon_learning_rate,
+        timestep_power=timestep_power,
         image_size=image_size,
         seed=seed,
         precision=precision or ("bfloat16" if target.type == "cuda" else "float32"),

@@ -221,4 +221,4 @@ def _task(
         return UpsamplerTask(process, size, snr_range, redrawing=redrawing)
     if order.component == "prior":
         return PriorTask(conditions, process)
-    return DecoderTask(conditions, process, snr_range)
+    return DecoderTask(conditions, process, snr_range, timestep_power=order.train.timestep_power)

@@ -29,6 +29,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     ema: tuple[float, ...] = (0.05, 0.10)  # relative widths of the power-function averages
     snr_range: tuple[float, float] | None = None  # see Process.loss
+    timestep_power: float = 1.0  # of the decoder; below 1, timesteps are more often noisy (random_timesteps)
     precision: Precision = "float32"  # of the forward pass; weights are always float32
     checkpointing: bool = False  # recompute activations in the backward pass
     log_steps: int = 20  # steps between two lines of metrics; checkpoints fall on these

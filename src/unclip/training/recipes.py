@@ -27,6 +27,7 @@ RECIPES: dict[str, TrainConfig] = {
         muon_learning_rate=0.02,
         image_size=64,
         snr_range=(0.5, 2.0),
+        timestep_power=0.35,  # what is drawn is decided where noise is strong
         warmup_images=10_000,
     ),
     "upsampler256": TrainConfig(
@@ -89,4 +90,8 @@ def recipe(component: str, **asked: Any) -> TrainConfig:
     for name in ("learning_rate", "muon_learning_rate"):
         if (rate := getattr(config, name)) is not None and not 0 <= rate <= 1:
             raise RequestError(f"{name} must be between 0 and 1, not {rate}")
+    if not 0 < config.timestep_power <= 1:
+        raise RequestError(f"timestep_power must be above 0 and at most 1, not {config.timestep_power}")
+    if component != "decoder" and config.timestep_power != 1:
+        raise RequestError(f"timestep_power is for the decoder, not for {component}")
     return replace(config, muon_learning_rate=config.muon_learning_rate or None)

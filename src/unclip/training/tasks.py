@@ -201,7 +201,7 @@ class DecoderTask(WholePictures):
     snr_range: SnrRange | None
     image_drop: float = 0.2
     text_drop: float = 0.15
-    timestep_power: float = 0.35  # what is drawn is decided where noise is strong
+    timestep_power: float = 1.0  # see random_timesteps
 
     def loss(self, network: nn.Module, batch: Batch, generator: Generator) -> Tensor:
         """Return the mean loss."""
