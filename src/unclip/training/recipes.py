@@ -23,8 +23,8 @@ RECIPES: dict[str, TrainConfig] = {
     "decoder": TrainConfig(
         images=3_000_000,
         batch_size=32,
-        learning_rate=3e-3,
-        muon_learning_rate=0.02,
+        learning_rate=1e-3,
+        muon_learning_rate=0.007,
         image_size=64,
         snr_range=(0.5, 2.0),
         timestep_power=0.35,  # what is drawn is decided where noise is strong
