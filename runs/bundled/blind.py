@@ -20,6 +20,9 @@ from random import Random
 from PIL import Image, ImageDraw, ImageFont
 
 import unclip
+from unclip.checkpoints.load import BUNDLED
+from unclip.checkpoints.store import read_system_file
+from unclip.cli.source import learned_world
 from unclip.world import Sprites
 from unclip.world.concepts import Concept, listed
 from unclip.world.grammar import article
@@ -27,7 +30,7 @@ from unclip.world.render import render
 from unclip.world.scene import Scene, Thing
 from unclip.world.words import STYLES
 
-COLUMNS, SIDE, LINES = 8, 192, 30
+COUNT, COLUMNS, SIDE, LINES = 40, 8, 192, 30
 BACKGROUNDS = {
     "blue": "on a blue background",
     "pink": "on a pink background",
@@ -61,14 +64,20 @@ class Row:
         return self.concept.name, self.background, self.style
 
 
+def styles() -> tuple[str, ...]:
+    """What the bundled model was shown."""
+    return learned_world(read_system_file(BUNDLED).card)[0].styles
+
+
 def things() -> list[Concept]:
     """What can be named with an article, the commonest first."""
     return [concept for concept in listed() if not concept.bare]
 
 
 def rows() -> list[Row]:
-    """The 40 commonest things, each once, and each background once in each style."""
-    places = [(background, style) for background in BACKGROUNDS for style in STYLES]
+    """The commonest things, each once, and each background as often in each style."""
+    places = [(background, style) for background in BACKGROUNDS for style in styles()]
+    places *= COUNT // len(places)
     Random("places").shuffle(places)
     named = things()[: len(places)]
     return [Row(thing, *place, seed) for seed, (thing, place) in enumerate(zip(named, places, strict=True))]
@@ -77,7 +86,7 @@ def rows() -> list[Row]:
 def examples() -> list[Row]:
     """Other things in every style, for the reader to know the styles by."""
     others = things()[len(rows()) :][:COLUMNS]
-    return [Row(thing, "blue", style, seed) for style in STYLES for seed, thing in enumerate(others)]
+    return [Row(thing, "blue", style, seed) for style in styles() for seed, thing in enumerate(others)]
 
 
 def shuffled() -> list[Row]:
@@ -121,8 +130,8 @@ def draw(options: argparse.Namespace) -> None:
     sheet(list(pictures.values()), captions).save(options.folder / "captioned.jpg", quality=90)
     if options.world:
         shown = examples()
-        styles = [f"{row.style}: {STYLES[row.style].after[0]}" for row in shown]
-        sheet([picture(row) for row in shown], styles).save(options.folder / "styles.jpg", quality=90)
+        labels = [f"{row.style}: {STYLES[row.style].after[0]}" for row in shown]
+        sheet([picture(row) for row in shown], labels).save(options.folder / "styles.jpg", quality=90)
 
 
 def score(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ SHOWN = {  # what each stage is judged by, beside its loss
     "prior": ("cosine", "cosine_shuffled"),
     "decoder": ("text_gap", "image_gap"),
     "upsampler": ("psnr", "psnr_bicubic"),
+    "distilled": ("psnr", "psnr_unguided"),
 }
 
 

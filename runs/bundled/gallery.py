@@ -44,7 +44,7 @@ def drawn(item: Item, file: Path) -> Path:
 
 
 def verdict(right: bool) -> str:
-    return "as asked" if right else "**not** as asked"
+    return "as asked" if right else "<b>not</b> as asked"
 
 
 def main() -> None:

@@ -42,13 +42,13 @@ def bundled() -> SystemConfig:
     unet = UNetConfig(
         in_channels=3,
         out_channels=3,
-        channels=(40, 80, 160),
+        channels=(96, 128, 192),
         depth=1,
         attention=(False, True, True),
         context_width=192,
         head_width=32,
         patch_size=4,
-        groups=8,
+        groups=16,
         place_width=64,
     )
     return SystemConfig(

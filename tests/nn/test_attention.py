@@ -3,7 +3,7 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 
-from unclip.nn.attention import ContextAttention, SelfAttention, merge_heads, split_heads
+from unclip.nn.attention import ContextAttention, SelfAttention, attend, merge_heads, split_heads
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
@@ -17,6 +17,22 @@ def test_merging_undoes_splitting() -> None:
     heads = split_heads(x, 4)
     assert torch.equal(heads[1, 2, 0], x[1, 0, 4:6])  # head 2 holds the third quarter of the features
     assert torch.equal(merge_heads(heads), x)
+
+
+@pytest.mark.parametrize(("masked", "causal"), [(False, False), (True, False), (False, True)])
+def test_learning_in_bfloat16_on_a_cpu_is_the_formula_too(masked: bool, causal: bool) -> None:
+    q, k, v = (torch.randn(2, 3, 5, 8, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+    mask = torch.rand(2, 1, 1, 5) > 0.4 if masked else torch.ones(5, 5, dtype=torch.bool)
+    mask[..., 0] = True
+    visible = mask.expand(2, 1, 5, 5).tril() if causal else mask.expand(2, 1, 5, 5)
+    found = attend(q, k, v, mask if masked else None, causal)
+    assert found.dtype == torch.bfloat16
+    expected = attended(q.float(), k.float(), v.float(), visible)
+    torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.03)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            attend(q, k, v, mask if masked else None, causal), found, atol=0.03, rtol=0.03
+        )
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -69,6 +69,23 @@ def test_a_stage_trained_anew_is_told_of_once(order: Make, train: Train, tmp_pat
     assert load_system(tmp_path / "again").card.training_data == ("decoder: squares",)
 
 
+def test_the_words_are_those_that_the_decoder_was_told(
+    order: Make, train: Train, clip_run: Path, tmp_path: Path
+) -> None:
+    runs = {name: order(name, name).run for name in ("prior", "decoder")}
+    for name, run in runs.items():
+        train(order(name, name))
+        (run / "words.json").write_text(json.dumps([name]))
+    make(tmp_path / "model", clip_run, *runs.values())
+    assert load_system(tmp_path / "model").card.words == ("decoder",)
+    make(tmp_path / "without", clip_run, runs["prior"])
+    assert load_system(tmp_path / "without").card.words == (
+        "a", "blue", "green", "prior", "red", "square", "white",
+    )  # fmt: skip
+    make(tmp_path / "based", runs["prior"], base=tmp_path / "model")
+    assert load_system(tmp_path / "based").card.words == ("decoder",)
+
+
 def test_a_run_brings_the_clip_it_stands_on(order: Make, train: Train, tmp_path: Path) -> None:
     asked = order("prior")
     train(asked)

@@ -120,13 +120,21 @@ def _check_clip(clip: Clip, source: Path) -> None:
 def _card(
     name: str, licence: str, configs: dict[Path, RunConfig], by_stage: dict[str, Path], before: System | None
 ) -> Card:
-    words = set(before.card.words if before else ())
     anew = tuple(f"{stage}: " for stage in by_stage)
     data = [line for line in (before.card.training_data if before else ()) if not line.startswith(anew)]
     metrics = dict(before.card.metrics if before else {})
     for stage, run in by_stage.items():
         data.append(f"{stage}: {configs[run].data}")
-        if (run / WORDS).exists():
-            words |= set(read_json(run / WORDS))
         metrics |= {f"{stage} {name}": value for name, value in last_metrics(run).items()}
-    return Card(name, licence, tuple(data), tuple(sorted(words)), metrics)
+    return Card(name, licence, tuple(data), tuple(sorted(_words(by_stage, before))), metrics)
+
+
+def _words(by_stage: dict[str, Path], before: System | None) -> set[str]:
+    """Return the base's words and those that the decoders were told: what only others were told is not drawn.
+
+    Without a decoder, those of all stages.
+    """
+    drawing = {stage: run for stage, run in by_stage.items() if stage in ("decoder", "distilled")}
+    runs = drawing if drawing or (before and before.decoder) else by_stage
+    told = [read_json(run / WORDS) for run in runs.values() if (run / WORDS).exists()]
+    return set(before.card.words if before else ()).union(*told)

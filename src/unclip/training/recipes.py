@@ -22,11 +22,12 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     "decoder": TrainConfig(
         images=3_000_000,
-        batch_size=32,
-        learning_rate=1e-3,
-        muon_learning_rate=0.007,
+        batch_size=64,
+        learning_rate=1.4e-3,
+        muon_learning_rate=0.01,
         image_size=64,
         snr_range=(0.5, 2.0),
+        decay_share=0.7,
         timestep_power=0.35,  # what is drawn is decided where noise is strong
         warmup_images=10_000,
     ),
