@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import settings
 
 from unclip import presets
@@ -60,6 +61,23 @@ def model_folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The tiny system as a model folder; tests that change it must copy it first."""
     folder = tmp_path_factory.mktemp("model") / "tiny"
     save_system(folder, system)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ar_system(system: System) -> System:
+    """The tiny system with an autoregressive prior too, fitted to embeddings as random as its weights."""
+    torch.manual_seed(0)
+    network: Any = build("prior_ar", presets.tiny().prior_ar).eval().requires_grad_(False)
+    network.fit(*F.normalize(torch.randn(2, 512, network.config.embed_dim), dim=-1))
+    return replace(system, prior_ar=network)
+
+
+@pytest.fixture(scope="session")
+def ar_folder(ar_system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a model folder; tests that change it must copy it first."""
+    folder = tmp_path_factory.mktemp("model") / "ar"
+    save_system(folder, ar_system)
     return folder
 
 

@@ -85,6 +85,9 @@ def test_the_components_of_a_preset_fit_each_other(preset: Preset) -> None:
     assert (prior.embed_dim, prior.text_width) == (clip.embed_dim, clip.text_width)
     assert (decoder.embed_dim, decoder.text_width) == (clip.embed_dim, clip.text_width)
     assert prior.context_length == clip.context_length
+    if (other := shapes.prior_ar) is not None:
+        assert other.embed_dim == prior.embed_dim >= other.components
+        assert (other.text_width, other.context_length) == (prior.text_width, prior.context_length)
     size = decoder.image_size
     for upsampler in filter(None, (shapes.upsampler256, shapes.upsampler1024)):
         assert (upsampler.low_size, upsampler.image_size) == (size, 4 * size)
@@ -94,7 +97,8 @@ def test_the_components_of_a_preset_fit_each_other(preset: Preset) -> None:
 @every_preset
 def test_every_stage_of_a_preset_can_be_sampled(preset: Preset) -> None:
     shapes = preset()
-    assert list(shapes.stages) == [name for name in PARTS if name != "clip" and getattr(shapes, name)]
+    diffusing = [name for name in PARTS if name not in ("clip", "prior_ar")]
+    assert list(shapes.stages) == [name for name in diffusing if getattr(shapes, name)]
     for name, stage in shapes.stages.items():
         assert stage.defaults.sampler in SAMPLERS
         respace(Process(stage.process).schedule, stage.defaults.num_steps)
@@ -121,6 +125,9 @@ def test_every_network_of_a_preset_runs(preset: Preset) -> None:
     assert net["prior"](image_embed, t, text_embed, text_encodings, mask).shape == (1, clip.embed_dim)
     size = shapes.decoder.image_size
     given = {"text_embed": text_embed, "text_encodings": text_encodings, "text_mask": mask}
+    if "prior_ar" in net:
+        drawn, buckets = tokens[:, : shapes.prior_ar.components], shapes.prior_ar.buckets
+        assert net["prior_ar"](drawn, t, **given).shape == (1, buckets)
     out = net["decoder"](normal(3, size, size), t, image_embed=image_embed, image_mask=mask[:, 0], **given)
     assert out.shape == (1, shapes.decoder.unet.out_channels, size, size)
     for upsampler in (net[name] for name in ("upsampler256", "upsampler1024") if name in net):

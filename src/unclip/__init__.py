@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from unclip.errors import RequestError as RequestError
     from unclip.errors import UnclipError as UnclipError
     from unclip.pipelines.generation import Generation as Generation
+    from unclip.pipelines.generation import diff as diff
+    from unclip.pipelines.generation import edit as edit
     from unclip.pipelines.generation import generate as generate
+    from unclip.pipelines.generation import interpolate as interpolate
+    from unclip.pipelines.generation import mix as mix
+    from unclip.pipelines.generation import outpaint as outpaint
+    from unclip.pipelines.generation import probe as probe
     from unclip.pipelines.generation import steps as steps
+    from unclip.pipelines.generation import vary as vary
     from unclip.system import System as System
 
 # Loaded when first asked for: most need torch, and `unclip --help` should not wait for it.
@@ -26,8 +33,15 @@ _HOMES = {
     "RequestError": "errors",
     "UnclipError": "errors",
     "Generation": "pipelines.generation",
+    "diff": "pipelines.generation",
+    "edit": "pipelines.generation",
     "generate": "pipelines.generation",
+    "interpolate": "pipelines.generation",
+    "mix": "pipelines.generation",
+    "outpaint": "pipelines.generation",
+    "probe": "pipelines.generation",
     "steps": "pipelines.generation",
+    "vary": "pipelines.generation",
     "System": "system",
 }
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -97,11 +97,17 @@ def save(
     """
     if path.suffix.lower() not in _FORMATS:
         raise RequestError(f"{path}: cannot save as '{path.suffix}'; use one of {', '.join(_FORMATS)}")
-    _write_whole(path, _encode(image, _FORMATS[path.suffix.lower()], metadata, source_type))
+    format, file = _FORMATS[path.suffix.lower()], BytesIO()
+    image = image if format == "PNG" else to_rgb(image)
+    image.save(file, format, quality=95, **labels(format, metadata, source_type))
+    write_whole(path, file.getvalue())
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Read the metadata that `save` wrote. Raises `DataError` if the file is no picture or holds none."""
+    """Read the metadata that `save` or `save_animation` wrote.
+
+    Raises `DataError` if the file is no picture or holds none.
+    """
     try:
         with Image.open(path) as image:
             return dict(json.loads(_request(image)))
@@ -109,29 +115,31 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: holds no request; give a picture that unclip has saved") from error
 
 
-def _encode(
-    image: Image.Image, format: str, metadata: Mapping[str, object], source_type: SourceType
-) -> bytes:
-    request = json.dumps(metadata)
+def labels(format: str, metadata: Mapping[str, object], source_type: SourceType) -> dict[str, Any]:
+    """Return the options by which Pillow saves a PNG, WebP, JPEG or GIF with what made it.
+
+    Of a GIF, Pillow saves the comment alone (see `animations`).
+    """
     description = _printable("\n".join(f"{name}: {value}" for name, value in metadata.items()))
     xmp = _XMP.format(source_type=source_type, description=escape(description))
-    file = BytesIO()
     if format == "PNG":
         chunks = PngInfo()
         chunks.add_itxt("Description", description)
-        chunks.add_itxt("unclip", request)
+        chunks.add_itxt("unclip", json.dumps(metadata))
         chunks.add_itxt("XML:com.adobe.xmp", xmp)
-        image.save(file, format, pnginfo=chunks)
-    else:
-        exif = Image.Exif()
-        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + request.encode()
-        to_rgb(image).save(file, format, quality=95, exif=exif, xmp=xmp.encode())
-    return file.getvalue()
+        return {"pnginfo": chunks}
+    if format == "GIF":
+        return {"comment": json.dumps(metadata).encode(), "xmp": xmp.encode()}
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _ASCII + json.dumps(metadata).encode()
+    return {"exif": exif, "xmp": xmp.encode()}
 
 
 def _request(image: Image.Image) -> str | bytes:
     if image.format == "PNG":
         return image.info["unclip"]
+    if image.format == "GIF":
+        return image.info["comment"]
     comment = image.getexif().get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
     return comment.removeprefix(_ASCII)
 
@@ -141,7 +149,11 @@ def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, and its folder, whole or not at all.
+
+    Raises `RequestError` for a place that cannot be written.
+    """
     partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

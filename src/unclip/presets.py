@@ -7,6 +7,7 @@ from unclip.diffusion.process import ProcessConfig
 from unclip.models.clip import ClipConfig
 from unclip.models.decoder import DecoderConfig
 from unclip.models.prior import PriorConfig
+from unclip.models.prior_ar import PriorArConfig
 from unclip.models.unet import UNetConfig
 from unclip.models.upsampler import UpsamplerConfig
 from unclip.system import SamplingDefaults, StageConfig
@@ -18,6 +19,7 @@ class SystemConfig:
 
     clip: ClipConfig
     prior: PriorConfig
+    prior_ar: PriorArConfig | None  # None: the prior is the diffusion prior alone
     decoder: DecoderConfig
     upsampler256: UpsamplerConfig
     upsampler1024: UpsamplerConfig | None  # None: pictures end at 256 pixels
@@ -54,6 +56,7 @@ def bundled() -> SystemConfig:
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=192, depth=4, heads=4),
+        prior_ar=_prior_ar(clip, width=160, depth=3, heads=5, components=48),
         decoder=DecoderConfig(
             clip.embed_dim,
             clip.text_width,
@@ -103,6 +106,7 @@ def tiny() -> SystemConfig:
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=32, depth=1, heads=2),
+        prior_ar=_prior_ar(clip, width=32, depth=1, heads=2, components=6, buckets=32, waves=16),
         decoder=DecoderConfig(
             clip.embed_dim,
             clip.text_width,
@@ -154,6 +158,7 @@ def karlo() -> SystemConfig:
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=2048, depth=20, heads=32),
+        prior_ar=None,
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet),
         upsampler256=_upsampler(64, channels=(320, 640, 960, 1280), depth=3, scale_shift=False),
         upsampler1024=None,
@@ -199,6 +204,7 @@ def paper() -> SystemConfig:
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=2048, depth=24, heads=32),
+        prior_ar=_prior_ar(clip, width=1664, depth=24, heads=26, components=319),
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet, text_depth=24, text_heads=32),
         upsampler256=_upsampler(64, channels=(320, 640, 960, 1280), depth=3, dropout=0.1),
         upsampler1024=_upsampler(256, channels=(192, 192, 384, 384, 768, 768), depth=2),
@@ -215,6 +221,15 @@ def paper() -> SystemConfig:
 
 def _prior(clip: ClipConfig, width: int, depth: int, heads: int) -> PriorConfig:
     return PriorConfig(clip.embed_dim, clip.text_width, clip.context_length, width, depth, heads)
+
+
+def _prior_ar(
+    clip: ClipConfig, width: int, depth: int, heads: int, components: int, **tokens: int
+) -> PriorArConfig:
+    """`tokens` are further fields of PriorArConfig."""
+    return PriorArConfig(
+        clip.embed_dim, clip.text_width, clip.context_length, width, depth, heads, components, **tokens
+    )
 
 
 def _upsampler(

@@ -11,6 +11,7 @@ from unclip.errors import RequestError
 from unclip.models.clip import Clip
 from unclip.models.decoder import Decoder
 from unclip.models.prior import Prior
+from unclip.models.prior_ar import PriorAr
 from unclip.models.upsampler import Upsampler
 from unclip.text.tokenizer import Tokenizer
 
@@ -22,10 +23,13 @@ Quality = Literal["draft", "standard", "best"]  # best: the undistilled decoder
 class SamplingDefaults:
     """How a stage is sampled unless the request says otherwise."""
 
-    sampler: str  # a key of diffusion.samplers.SAMPLERS
+    sampler: str  # a key of diffusion.samplers.SAMPLERS, or "analytic" where eps_moments are measured
     num_steps: int
     guidance_scale: float = 1.0  # 1: off
     spacing: Spacing = "linspace"  # of the timesteps (see diffusion.schedule.respace)
+    guidance_interval: tuple[int, int] | None = None  # timesteps that are guided, ends included; None: all
+    guidance_rescale: float = 0.0  # of the guided x0 (see diffusion.guides.classifier_free)
+    dynamic_threshold: float | None = None  # percentile of |x0| in (0, 1]; None: x0 is clamped
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,21 @@ class StageConfig:
 
     process: ProcessConfig
     defaults: SamplingDefaults
+    eps_moments: tuple[float, ...] = ()  # see Stage
 
 
 @dataclass(frozen=True)
 class Stage(Generic[N]):
-    """A network, the process it was trained on, and how it is sampled by default."""
+    """A network, the process it was trained on, and how it is sampled by default.
+
+    `eps_moments` are mean squares of the noise it predicts, measured on pictures, at timesteps spread evenly
+    from 0 to the last (see diffusion.samplers.analytic); none if they were not measured.
+    """
 
     network: N
     process: Process
     defaults: SamplingDefaults
+    eps_moments: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class System:
     upsamplers: tuple[Stage[Upsampler], ...]
     distilled: Stage[Decoder] | None = None  # draws in few steps; edits and inversion need `decoder`
     default_quality: Quality = "best"
+    prior_ar: PriorAr | None = None  # draws tokens, hence no Stage
 
     @property
     def sizes(self) -> tuple[int, ...]:

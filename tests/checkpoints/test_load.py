@@ -24,6 +24,12 @@ def test_some_stages_of_a_folder(model_folder: Path) -> None:
     assert load(model_folder, stages=["decoder"]).sizes == (64,)
 
 
+def test_every_network_comes_to_the_device(ar_folder: Path) -> None:
+    system = load(ar_folder, stages=["prior_ar"], device="cpu")
+    assert system.prior_ar is not None
+    assert system.prior_ar.positions.device == system.device
+
+
 def test_without_a_folder_it_is_the_bundled_model(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

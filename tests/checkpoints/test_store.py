@@ -166,8 +166,67 @@ def test_a_model_older_than_distillation_is_read(copy: Path) -> None:
     assert (loaded.default_quality, loaded.distilled) == ("best", None)
 
 
+def test_moments_of_the_predicted_noise_are_kept(system: System, tmp_path: Path) -> None:
+    assert system.prior is not None
+    measured = dataclasses.replace(system.prior, eps_moments=(0.25, 0.5, 1.0))
+    save_system(tmp_path, dataclasses.replace(system, prior=measured))
+    loaded = load_system(tmp_path)
+    assert loaded.prior is not None
+    assert loaded.decoder is not None
+    assert (loaded.prior.eps_moments, loaded.decoder.eps_moments) == ((0.25, 0.5, 1.0), ())
+
+
+def test_a_model_older_than_moments_is_read(copy: Path) -> None:
+    values = json.loads((copy / "system.json").read_text())
+    assert [stage.pop("eps_moments") for stage in values["stages"].values()] == [[]] * 4
+    (copy / "system.json").write_text(json.dumps(values))
+    assert draw(load_system(copy)).shape == (1, 3, 256, 256)
+    prior = load_system(copy).prior
+    assert prior is not None
+    assert prior.eps_moments == ()
+
+
 def test_a_default_quality_that_is_none_is_refused(copy: Path) -> None:
     values = json.loads((copy / "system.json").read_text())
     (copy / "system.json").write_text(json.dumps({**values, "default_quality": "ultra"}))
     with pytest.raises(CheckpointError, match="default_quality is 'ultra', expected Literal"):
         load_system(copy)
+
+
+def test_an_autoregressive_prior_is_saved_beside_the_stages(
+    ar_system: System, ar_folder: Path, tmp_path: Path
+) -> None:
+    loaded = load_system(ar_folder)
+    assert ar_system.prior_ar is not None
+    assert loaded.prior_ar is not None
+    found = loaded.prior_ar.state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in ar_system.prior_ar.state_dict().items())
+    assert "prior_ar" not in read_system_file(ar_folder).stages
+    save_system(tmp_path / "again", loaded)
+    assert fingerprint(tmp_path / "again") == fingerprint(ar_folder)
+
+
+def test_the_autoregressive_prior_is_read_where_it_is_asked_for(ar_folder: Path, tmp_path: Path) -> None:
+    alone = load_system(ar_folder, ["prior_ar", "decoder"])
+    assert alone.prior_ar is not None
+    assert alone.prior is None
+    copy = Path(shutil.copytree(ar_folder, tmp_path / "copy"))
+    (copy / "prior_ar" / "model.safetensors").unlink()
+    assert load_system(copy, ["prior"]).prior_ar is None
+    with pytest.raises(CheckpointError, match=r"prior_ar/model\.safetensors is missing"):
+        load_system(copy)
+
+
+def test_an_autoregressive_prior_that_is_not_there_is_refused(model_folder: Path, ar_folder: Path) -> None:
+    assert load_system(model_folder).prior_ar is None
+    with pytest.raises(RequestError, match="no stage 'prior_ar', only prior, decoder"):
+        load_system(model_folder, ["prior_ar"])
+    with pytest.raises(RequestError, match=r"no stage 'priors', only .*, upsampler1024, prior_ar"):
+        load_system(ar_folder, ["priors"])
+
+
+def test_a_model_older_than_the_autoregressive_prior_is_read(copy: Path) -> None:
+    values = json.loads((copy / "system.json").read_text())
+    assert values.pop("prior_ar") is False
+    (copy / "system.json").write_text(json.dumps(values))
+    assert load_system(copy).prior_ar is None

@@ -109,3 +109,11 @@ def test_weights_take_the_dtype_of_the_network() -> None:
     load_strictly(network, {"weight": torch.ones(3, 2).half(), "bias": torch.zeros(3).bfloat16()}, "here")
     assert network.weight.dtype == network.bias.dtype == torch.float32
     assert network.weight.sum() == 6
+
+
+def test_tables_keep_half_precision_whatever_their_size(tmp_path: Path) -> None:
+    tensors = {"table": torch.randn(64, 64), "w": torch.randn(64, 64)}
+    packed = to_int8(tensors, tables={"table"})
+    assert (packed["table"].dtype, packed["w"].dtype) == (torch.float16, torch.int8)
+    found = through_file(tmp_path, packed)
+    torch.testing.assert_close(found["table"], tensors["table"].half())

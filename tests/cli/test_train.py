@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from unclip.checkpoints.store import load_system
+from unclip.training import prior_ar
 
 PAGE = Path(__file__).parents[2] / "docs" / "train-your-own.md"
 Refused = Callable[..., str]
@@ -86,9 +87,27 @@ def test_bad_orders_are_refused(refused: Refused, pictures: Path, model_folder: 
     assert "no run or model folder" in train("decoder", "--clip", tmp_path / "gone")
     assert "'clap' is not one of" in train("clap")
     assert "batch_size" in train("clip", "--batch-size", 0)
+    assert "degradation is for upsamplers" in train("clip", "--degradation", "bsr")
 
 
 def test_bad_assemblies_are_refused(refused: Refused, model_folder: Path, tmp_path: Path) -> None:
     assert "at least one run" in refused("model", "assemble", tmp_path / "out")
     assert "there already" in refused("model", "assemble", tmp_path / "run", model_folder)
     assert "config.json is missing" in refused("model", "assemble", tmp_path / "run", tmp_path / "out")
+
+
+def test_an_autoregressive_prior_is_trained_by_its_name(
+    unclip: Any, pictures: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prior_ar, "FITTED_ON", 8)
+    run, out = tmp_path / "run", tmp_path / "model"
+    arguments = ("--data", pictures, "--out", run, "--clip", model_folder, *QUICK)
+    outcome = unclip("train", "prior-ar", *arguments)
+    assert outcome.code == 0, outcome.err
+    assert unclip("model", "assemble", run, out, "--from", model_folder).code == 0
+    stages = json.loads(unclip("model", "info", out, "--json").out)["stages"]
+    assert list(stages) == ["clip", "prior", "decoder", "upsampler256", "upsampler1024", "prior_ar"]
+    assert stages["prior_ar"]["parameters"] > 0
+    assert stages["prior_ar"]["components"] == 6
+    assert 0.5 < stages["prior_ar"]["kept_variance"] <= 1
+    assert "6 components keep" in unclip("model", "info", out).out

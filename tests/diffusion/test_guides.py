@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from unclip.diffusion.guides import Conditions, Guide, Rows, clamp, classifier_free, conditional
+from unclip.diffusion.guides import (
+    Conditions,
+    Guide,
+    Rows,
+    clamp,
+    classifier_free,
+    conditional,
+    dynamic_threshold,
+)
 from unclip.diffusion.process import Prediction, Process, ProcessConfig
 from unclip.diffusion.samplers import Query
 
@@ -49,15 +57,25 @@ def test_conditional_asks_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "interval"), [(1.0, None), (3.0, (0, 499)), (3.0, (501, 999)), (3.0, (9, 0))]
+    ("scale", "interval"), [(1.0, None), (3.0, (0, 499)), (3.0, (501, 999)), (3.0, (1, 0))]
 )
-def test_guidance_that_is_off_asks_no_second_row(scale: float, interval: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize("rescale", [0.0, 0.7])
+def test_guidance_that_is_off_asks_no_second_row(
+    scale: float, interval: tuple[int, int] | None, rescale: float
+) -> None:
     question = query()
-    prediction, asked = answered(classifier_free(PROCESS, GIVEN, ABSENT, scale, interval), question)
+    prediction, asked = answered(classifier_free(PROCESS, GIVEN, ABSENT, scale, interval, rescale), question)
     expected, (rows,) = answered(conditional(PROCESS, GIVEN), question)
     assert [len(rows.x_t) for rows in asked] == [2]
     assert torch.equal(asked[0].conditions["shift"], rows.conditions["shift"])
-    close(prediction, expected)
+    assert torch.equal(prediction.x0, expected.x0)
+    assert torch.equal(prediction.eps, expected.eps)
+
+
+@pytest.mark.parametrize("t", [0, 1, 500, 999])
+def test_an_empty_interval_is_off_everywhere(t: int) -> None:
+    _, asked = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0, (1, 0)), query(t))
+    assert [len(rows.x_t) for rows in asked] == [2]
 
 
 @pytest.mark.parametrize("interval", [None, (0, 999), (500, 500)])
@@ -98,3 +116,100 @@ def test_clamp_comes_after_guidance_and_keeps_x_t() -> None:
     torch.testing.assert_close(prediction.x0, expected.x0.clamp(-1, 1))
     t = torch.full((2,), 500)
     torch.testing.assert_close(PROCESS.q_sample(prediction.x0, t, prediction.eps), question.x_t)
+
+
+def deviation(x0: Tensor) -> Tensor:
+    return x0.std(dim=1)
+
+
+def test_rescaling_by_0_changes_no_bit() -> None:
+    question = query()
+    expected, _ = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0), question)
+    prediction, _ = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0, rescale=0.0), question)
+    assert torch.equal(prediction.x0, expected.x0)
+    assert torch.equal(prediction.eps, expected.eps)
+
+
+def spread(rows: Rows) -> Tensor:
+    """A network that every condition spreads by its own amount."""
+    return rows.x_t.tanh() * (1 - rows.conditions["shift"])
+
+
+@pytest.mark.parametrize("rescale", [0.3, 0.7, 1.0])
+def test_rescaling_takes_each_row_towards_the_deviation_of_the_conditional(rescale: float) -> None:
+    question = query()
+    guided, _ = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0), question, spread)
+    plain, _ = answered(conditional(PROCESS, GIVEN), question, spread)
+    assert not torch.allclose(deviation(guided.x0), deviation(plain.x0), rtol=0.1)
+    rescaled, _ = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0, rescale=rescale), question, spread)
+    expected = rescale * deviation(plain.x0) + (1 - rescale) * deviation(guided.x0)
+    torch.testing.assert_close(deviation(rescaled.x0), expected, rtol=1e-5, atol=0)
+    factor = expected / deviation(guided.x0)  # the picture itself is the guided one (Lin et al. 2024)
+    torch.testing.assert_close(rescaled.x0, guided.x0 * factor[:, None], rtol=1e-5, atol=1e-6)
+
+
+def test_a_rescaled_prediction_still_describes_x_t() -> None:
+    question = query()
+    prediction, _ = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0, rescale=0.7), question, spread)
+    t = torch.full((2,), 500)
+    torch.testing.assert_close(PROCESS.q_sample(prediction.x0, t, prediction.eps), question.x_t)
+
+
+def test_rescaling_keeps_the_variance() -> None:
+    process = Process(ProcessConfig(prediction="eps", variance="learned_range"))
+
+    def network(rows: Rows) -> Tensor:
+        return torch.cat([rows.x_t, rows.conditions["shift"].expand_as(rows.x_t)], dim=1)
+
+    prediction, _ = answered(classifier_free(process, GIVEN, ABSENT, 3.0, rescale=0.5), query(), network)
+    assert prediction.variance_mix is not None
+    assert prediction.variance_mix[:, 0].tolist() == [1.0, 1.5]
+
+
+def test_a_flat_picture_is_left_as_it_is() -> None:
+    flat = classifier_free(Process(ProcessConfig()), GIVEN, ABSENT, 3.0, rescale=1.0)
+    prediction, _ = answered(flat, query(), lambda rows: rows.conditions["shift"].expand(4, 4))
+    torch.testing.assert_close(prediction.x0, 3 * GIVEN["shift"].expand(2, 4))
+
+
+def says(x0: Tensor) -> Callable[[Rows], Tensor]:
+    return lambda _: x0
+
+
+def thresholded(x0: Tensor, percentile: float, limit: float = 1.0) -> tuple[Prediction, Query, Process]:
+    """What becomes of rows of x0, the query, and the process."""
+    process, question = Process(ProcessConfig(x0_limit=limit)), Query(torch.randn_like(x0), 500)
+    guide = dynamic_threshold(process, conditional(process, {}), percentile)
+    return answered(guide, question, says(x0))[0], question, process
+
+
+@pytest.mark.parametrize("limit", [1.0, 5.0])
+@pytest.mark.parametrize("percentile", [0.5, 0.9, 1.0])
+def test_the_threshold_is_the_rows_own_quantile(percentile: float, limit: float) -> None:
+    x0 = limit * torch.randn(3, 2, 5, 10) * torch.tensor([1.5, 3.0, 9.0]).view(3, 1, 1, 1)
+    prediction, question, process = thresholded(x0, percentile, limit)
+    for before, after in zip(x0, prediction.x0, strict=True):
+        s = max(limit, before.abs().flatten().quantile(percentile).item())
+        torch.testing.assert_close(after, before.clamp(-s, s) * limit / s)
+    assert prediction.x0.abs().max().item() == pytest.approx(limit)
+    t = torch.full((3,), 500)
+    torch.testing.assert_close(process.q_sample(prediction.x0, t, prediction.eps), question.x_t)
+
+
+def test_a_threshold_at_the_maximum_keeps_every_ratio() -> None:
+    x0 = 4 * torch.randn(2, 30)
+    after = thresholded(x0, 1.0)[0].x0
+    torch.testing.assert_close(after * x0.abs().amax(dim=1, keepdim=True), x0)
+
+
+@pytest.mark.parametrize("percentile", [0.5, 1.0])
+def test_what_is_within_the_range_is_left_as_it_is(percentile: float) -> None:
+    x0 = 2 * torch.rand(2, 30) - 1
+    assert torch.equal(thresholded(x0, percentile)[0].x0, x0)
+
+
+def test_a_threshold_that_cuts_nothing_within_the_range_is_a_clamp() -> None:
+    """Few values out of the range: their quantile lies within it."""
+    x0 = torch.rand(2, 100)
+    x0[:, :5] = 7.0
+    assert torch.equal(thresholded(x0, 0.9)[0].x0, x0.clamp(-1, 1))

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unclip.diffusion.noise import derived_seed, generator, seeded_noise
+from unclip.diffusion.noise import derived_seed, generator, seeded_noise, seeded_uniform
 
 CPU = torch.device("cpu")
 
@@ -40,3 +40,14 @@ def test_noise_is_standard_normal() -> None:
     noise = seeded_noise(range(4), "prior", (50_000,), CPU)()
     torch.testing.assert_close(noise.mean(dim=1), torch.zeros(4), atol=0.02, rtol=0)
     torch.testing.assert_close(noise.var(dim=1), torch.ones(4), atol=0.03, rtol=0)
+
+
+def test_uniform_numbers_are_spread_evenly_and_seeded_alike() -> None:
+    uniform = seeded_uniform([3, 4], "prior_ar", (50_000,), CPU)
+    first, second = uniform(), uniform()
+    assert 0 <= first.min() < first.max() < 1
+    torch.testing.assert_close(first.mean(dim=1), torch.full((2,), 0.5), atol=0.01, rtol=0)
+    torch.testing.assert_close(first.var(dim=1), torch.full((2,), 1 / 12), atol=0.01, rtol=0)
+    assert len(torch.cat([first, second])[:, :6].unique(dim=0)) == 4
+    assert torch.equal(seeded_uniform([4], "prior_ar", (50_000,), CPU)()[0], first[1])
+    assert seeded_uniform([3, 4], "prior_ar", (), CPU)().shape == (2,)

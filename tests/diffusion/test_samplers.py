@@ -9,11 +9,26 @@ import torch
 from torch import Tensor
 
 from unclip.diffusion.process import Prediction
-from unclip.diffusion.samplers import SAMPLERS, Query, Sampler, Sampling, ddim, ddpm, dpm_solver_pp
+from unclip.diffusion.samplers import (
+    SAMPLERS,
+    Query,
+    Sampler,
+    Sampling,
+    analytic,
+    ddim,
+    ddpm,
+    dpm_solver_pp,
+    moment_at,
+)
 from unclip.diffusion.schedule import Schedule, cosine, respace
 
 Network = Callable[[Query], Prediction]
-ALL = {**SAMPLERS, "ddim, eta 1": partial(ddim, eta=1.0), "ddim, eta 0.5": partial(ddim, eta=0.5)}
+ALL = {
+    **SAMPLERS,
+    "ddim, eta 1": partial(ddim, eta=1.0),
+    "ddim, eta 0.5": partial(ddim, eta=0.5),
+    "analytic": partial(analytic, moments=lambda t: 0.9),
+}
 COSINE = cosine()
 
 
@@ -170,3 +185,89 @@ def test_ddpm_draws_from_the_distribution_of_the_data() -> None:
     found, _ = sample(ddpm(respace(COSINE, 200), noise(), noise), gaussian(2.0, 0.5, COSINE))
     assert found.mean().item() == pytest.approx(2.0, abs=0.02)
     assert found.std().item() == pytest.approx(0.5, abs=0.02)
+
+
+def gaussian_moments(std: float, schedule: Schedule) -> Callable[[int], float]:
+    """The mean square of eps as `gaussian` predicts it."""
+
+    def moment(t: int) -> float:
+        alpha_bar = schedule.alpha_bar(t)
+        return (1 - alpha_bar) / (alpha_bar * std**2 + 1 - alpha_bar)
+
+    return moment
+
+
+@pytest.mark.parametrize("moment", [1.0, 1.7])
+def test_analytic_without_anything_to_add_is_ddpm(moment: float) -> None:
+    draws = [normal(4) for _ in range(10)]
+    schedule = respace(COSINE, 10)
+    expected, _ = sample(ddpm(schedule, draws[0], iter(draws[1:]).__next__), wavy)
+    found, _ = sample(analytic(schedule, draws[0], iter(draws[1:]).__next__, lambda t: moment), wavy)
+    assert torch.equal(found, expected)
+
+
+def test_analytic_draws_no_noise_on_the_last_step() -> None:
+    draws = [normal(4) for _ in range(5)]
+    sample(analytic(respace(COSINE, 5), draws.pop(), draws.pop, lambda t: 0.5), wavy)
+    assert not draws
+
+
+def added_variance(
+    t: int, t_next: int, moment: float, x0_variance: float = math.inf
+) -> tuple[float, float, float]:
+    """What `analytic` draws from t to t_next beyond the mean, with now and then."""
+    schedule, x_t = replace(COSINE, timesteps=(t, t_next)), normal(1)
+    still, noisy = (
+        sample(analytic(schedule, x_t, lambda z=z: z, lambda _: moment, x0_variance), wavy)[1][1].x_t
+        for z in (torch.zeros(1).double(), torch.ones(1).double())
+    )
+    return (noisy - still).square().item(), COSINE.alpha_bar(t), COSINE.alpha_bar(t_next)
+
+
+@pytest.mark.parametrize(("t", "t_next"), [(999, 700), (700, 699), (400, 20), (20, 0)])
+@pytest.mark.parametrize("moment", [0.0, 0.3, 0.9])
+def test_the_analytic_variance_is_that_of_the_paper(t: int, t_next: int, moment: float) -> None:
+    """Bao et al. 2022, theorem 1, for the forward process of DDPM."""
+    found, now, then = added_variance(t, t_next, moment)
+    alpha = now / then
+    posterior = (1 - then) / (1 - now) * (1 - alpha)
+    gain = (math.sqrt((1 - now) / alpha) - math.sqrt(max(1 - then - posterior, 0))) ** 2
+    assert found == pytest.approx(posterior + gain * (1 - moment), rel=1e-6)
+
+
+@pytest.mark.parametrize("moment", [-0.1, 0.0, 0.5, 1.0, 1.1])
+def test_the_analytic_variance_keeps_its_bounds(moment: float) -> None:
+    """Bao et al. 2022, theorem 2: from the posterior's to beta / alpha, and to what x0's variance gives."""
+    found, now, then = added_variance(700, 500, moment)
+    alpha = now / then
+    posterior = (1 - then) / (1 - now) * (1 - alpha)
+    assert posterior * (1 - 1e-9) <= found <= (1 - alpha) / alpha * (1 + 1e-9)
+    bounded, *_ = added_variance(700, 500, moment, x0_variance=0.01)
+    assert bounded <= posterior + 0.01 * then * ((1 - alpha) / (1 - now)) ** 2 + 1e-9
+
+
+def variance_at_the_end(
+    make: Callable[[Schedule, Tensor, Callable[[], Tensor]], Sampling], steps: int
+) -> float:
+    """The variance of samples where data have mean 0, deviation 0.5.
+
+    All is linear there: element j answers to the j-th draw alone, and the variance is the sum of squares.
+    """
+    schedule, draws = respace(COSINE, steps), iter(torch.eye(steps, dtype=torch.float64))
+    found, _ = sample(make(schedule, next(draws), draws.__next__), gaussian(0.0, 0.5, COSINE))
+    return found.square().sum().item()
+
+
+@pytest.mark.parametrize("steps", [3, 5, 10])
+def test_analytic_reproduces_the_variance_of_gaussian_data_in_few_steps(steps: int) -> None:
+    exact = partial(analytic, moments=gaussian_moments(0.5, COSINE))
+    assert variance_at_the_end(exact, steps) == pytest.approx(0.25, rel=1e-3)
+    assert variance_at_the_end(ddpm, steps) < 0.9 * 0.25
+
+
+def test_moments_are_read_between_where_they_were_measured() -> None:
+    moments = (0.0, 0.5, 0.7)
+    assert [moment_at(moments, t, 101) for t in (0, 50, 100)] == [0.0, 0.5, 0.7]
+    assert [moment_at(moments, t, 101) for t in (25, 80)] == pytest.approx([0.25, 0.62])
+    assert [moment_at((0.3,), t, 101) for t in (0, 60, 100)] == [0.3] * 3
+    assert moment_at((0.3, 0.4), 0, 1) == 0.3

@@ -80,7 +80,7 @@ def test_settings_that_cannot_be_used_are_refused(
 def test_the_nearest_candidate_is_kept(prior: Stage[Prior]) -> None:
     white = torch.randn(3 * 5, prior.network.config.embed_dim)
     text_embed = torch.randn(3, prior.network.config.embed_dim)
-    kept = stages.nearest_to_text(prior, white, text_embed)
+    kept = stages.nearest_to_text(prior.network.unwhiten(white), text_embed)
     for k in range(3):
         candidates = prior.network.unwhiten(white)[5 * k : 5 * k + 5]
         products = candidates @ text_embed[k]

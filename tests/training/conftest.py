@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from unclip import presets
 from unclip.data.example import Example
 from unclip.system import System
-from unclip.training import begin, distillation, loop, tasks
+from unclip.training import begin, distillation, loop, prior_ar, tasks
 from unclip.training.begin import Order
 from unclip.training.conditions import TextConditions
 from unclip.training.config import TrainConfig
@@ -57,6 +57,7 @@ def be_brief(patch: Callable[[object, str, int], None]) -> None:
     """Read few captions and pictures before the first step, and draw small sheets."""
     patch(begin, "CAPTIONS", 50)
     patch(tasks, "WHITENED_ON", 64)
+    patch(prior_ar, "FITTED_ON", 64)
     patch(tasks, "SHEET_STEPS", 2)
     patch(distillation, "SHEET_STEPS", 2)
     patch(loop, "SHEET_BATCH", 4)
@@ -96,7 +97,7 @@ def clip_run(_brief: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="order")
 def _order(tmp_path: Path, clip_run: Path) -> Callable[..., Order]:
     def make(component: str, run: str = "run", **settings: Any) -> Order:
-        stands_on = clip_run if component in ("prior", "decoder") else None
+        stands_on = clip_run if component in ("prior", "prior_ar", "decoder") else None
         return order(component, tmp_path / run, stands_on, **settings)
 
     return make

@@ -13,8 +13,8 @@ be_brief(setattr)
 with tempfile.TemporaryDirectory() as folder:
     clip = Path(folder, "stands-on")
     train(order("clip", clip))
-    for component in ("clip", "prior", "decoder", "upsampler256"):
-        stands_on = clip if component in ("prior", "decoder") else None
+    for component in ("clip", "prior", "prior_ar", "decoder", "upsampler256"):
+        stands_on = clip if component in ("prior", "prior_ar", "decoder") else None
         losses = curve(
             order(component, Path(folder, component), stands_on, images=40, batch_size=4, log_steps=1)
         )

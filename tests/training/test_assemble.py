@@ -44,6 +44,26 @@ def test_runs_make_a_model_of_their_averages(
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
 
 
+def test_an_autoregressive_prior_joins_a_model_and_stays_in_it(
+    order: Make, train: Train, clip_run: Path, tmp_path: Path
+) -> None:
+    asked, decoder = order("prior_ar", "prior_ar"), order("decoder", "decoder")
+    train(asked)
+    train(decoder)
+    make(tmp_path / "model", asked.run)  # with the CLIP it stands on
+    make(tmp_path / "based", decoder.run, base=tmp_path / "model")
+    expected = load_run(asked.run, print).state_dict()
+    for folder in ("model", "based"):
+        system = load_system(tmp_path / folder)
+        assert system.prior_ar is not None
+        found = system.prior_ar.state_dict()
+        assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+        assert "prior_ar: squares" in system.card.training_data
+        assert {"prior_ar kept_variance", "prior_ar cosine"} < system.card.metrics.keys()
+    make(tmp_path / "without", clip_run, decoder.run)
+    assert load_system(tmp_path / "without").prior_ar is None
+
+
 def test_average_and_guidance_are_those_asked_for(order: Make, train: Train, tmp_path: Path) -> None:
     run = order("decoder").run
     train(order("decoder"))
@@ -159,6 +179,18 @@ def test_a_distilled_decoder_on_another_clip_is_refused(
     another_clip: Path, distilled_folder: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(distilled_folder, tmp_path / "base"))
+    values = json.loads((copy / "system.json").read_text())
+    for stage in ("prior", "decoder"):
+        del values["stages"][stage]
+    (copy / "system.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match="base was trained on another CLIP"):
+        make(tmp_path / "model", another_clip, base=copy)
+
+
+def test_an_autoregressive_prior_on_another_clip_is_refused(
+    another_clip: Path, ar_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(ar_folder, tmp_path / "base"))
     values = json.loads((copy / "system.json").read_text())
     for stage in ("prior", "decoder"):
         del values["stages"][stage]

@@ -10,16 +10,18 @@ import torch
 
 from unclip.errors import CheckpointError, DataError, RequestError
 from unclip.models.prior import Prior
+from unclip.models.prior_ar import PriorAr
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.begin import Order, begin
 from unclip.training.runs import load_part
 from unclip.training.tasks import DecoderTask
+from unclip.training.upsampling import UpsamplerTask
 
 Make = Callable[..., Order]
 Train = Callable[..., None]
 
 
-@pytest.mark.parametrize("component", ["prior", "decoder"])
+@pytest.mark.parametrize("component", ["prior", "prior_ar", "decoder"])
 def test_what_stands_on_a_clip_asks_for_one(order: Make, component: str) -> None:
     with pytest.raises(RequestError, match=f"the {component} stands on a CLIP: .* --clip"):
         begin(replace(order(component), clip=None))
@@ -63,6 +65,15 @@ def test_a_network_takes_the_widths_of_its_clip(order: Make) -> None:
     assert (network.config.embed_dim, network.config.text_width) == (16, 32)
 
 
+def test_an_autoregressive_prior_has_no_more_components_than_its_clip_has_dimensions(order: Make) -> None:
+    asked = order("prior_ar")
+    assert asked.system.prior_ar is not None
+    wide = replace(asked.system.prior_ar, embed_dim=500, text_width=7, components=400)
+    network = begin(replace(asked, system=replace(asked.system, prior_ar=wide))).network
+    assert isinstance(network, PriorAr)
+    assert (network.config.embed_dim, network.config.text_width, network.config.components) == (16, 32, 16)
+
+
 def test_weights_are_a_function_of_the_seed(order: Make) -> None:
     def first_weight(run: str, seed: int) -> torch.Tensor:
         network = begin(order("upsampler256", run, seed=seed)).network
@@ -72,18 +83,19 @@ def test_weights_are_a_function_of_the_seed(order: Make) -> None:
     assert not torch.equal(first_weight("a", 0), first_weight("c", 1))
 
 
+@pytest.mark.parametrize("component", ["prior", "prior_ar"])
 def test_a_run_may_start_from_weights_and_outlive_them(
-    order: Make, train: Train, contents: Callable[[Path], Any]
+    order: Make, train: Train, contents: Callable[[Path], Any], component: str
 ) -> None:
-    source = order("prior", "source")
+    source = order(component, "source")
     train(source)
-    tuned = replace(order("prior", "tuned"), source=source.run, clip=None)
+    tuned = replace(order(component, "tuned"), source=source.run, clip=None)
     trainer = begin(tuned)
-    given = load_part(source.run, "prior", print).state_dict()
+    given = load_part(source.run, component, print).state_dict()
     assert all(torch.equal(t, given[n]) for n, t in trainer.network.state_dict().items())
     assert all(parameter.requires_grad for parameter in trainer.network.parameters())
     train(tuned, should_stop=lambda: True)
-    straight = replace(order("prior", "straight"), source=source.run, clip=None)
+    straight = replace(order(component, "straight"), source=source.run, clip=None)
     train(straight)
     shutil.rmtree(source.run)
     train(tuned)
@@ -100,6 +112,13 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(order: Make) -> None:
     asked.run.write_text("a file")
     with pytest.raises(DataError, match="could not be written"):
         begin(asked)
+
+
+@pytest.mark.parametrize("degradation", ["blur", "bsr"])
+def test_an_upsampler_is_shown_the_faults_it_is_told_to(order: Make, degradation: str) -> None:
+    task = begin(order("upsampler256", degradation=degradation)).task
+    assert isinstance(task, UpsamplerTask)
+    assert task.degradation == degradation
 
 
 def test_a_decoder_draws_the_timesteps_it_is_told_to(order: Make) -> None:

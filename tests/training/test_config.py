@@ -1,7 +1,9 @@
+import json
 from dataclasses import replace
 
 import pytest
 
+from unclip.checkpoints.configs import config_from_json, config_to_json
 from unclip.errors import RequestError
 from unclip.training.config import TrainConfig
 from unclip.training.recipes import RECIPES, recipe
@@ -45,6 +47,19 @@ def test_micro_batches_must_divide_the_batch() -> None:
 def test_a_recipe_takes_what_is_asked_for() -> None:
     asked = recipe("decoder", images=10, batch_size=None)
     assert asked == replace(RECIPES["decoder"], images=10)
+
+
+def test_the_large_upsamplers_small_pictures_have_the_papers_faults() -> None:
+    assert {name for name in RECIPES if RECIPES[name].degradation == "bsr"} == {"upsampler1024"}
+    assert recipe("upsampler1024", degradation="blur").degradation == "blur"
+    with pytest.raises(RequestError, match="degradation is for upsamplers, not for clip"):
+        recipe("clip", degradation="bsr")
+
+
+def test_a_config_older_than_degradations_is_read() -> None:
+    values = json.loads(json.dumps(config_to_json(CONFIG)))
+    assert values.pop("degradation") == "blur"
+    assert config_from_json(TrainConfig, values, "config") == CONFIG
 
 
 @pytest.mark.parametrize(

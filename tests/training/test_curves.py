@@ -18,7 +18,7 @@ from unclip.training.loop import Examples
 
 Make = Callable[..., Order]
 CURVES = Path(__file__).with_name("curves")
-COMPONENTS = ["clip", "prior", "decoder", "upsampler256"]
+COMPONENTS = ["clip", "prior", "prior_ar", "decoder", "upsampler256"]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -39,6 +39,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
     [
         ("clip", {"muon_learning_rate": 0.02}),
         ("prior", {"micro_batches": 2}),
+        ("prior_ar", {"micro_batches": 2, "precision": "bfloat16"}),
         ("decoder", {**FOUR, "dropout": 0.2, "micro_batches": 2, "snr_range": (0.3, 5.0)}),
         ("decoder", {**FOUR, "dropout": 0.2, "muon_learning_rate": 0.02}),
         ("upsampler256", {**FOUR, "dropout": 0.2, "precision": "bfloat16"}),

@@ -22,6 +22,7 @@ from unclip.system import System
 from unclip.training.batches import Batch, Steps
 from unclip.training.begin import Order, begin
 from unclip.training.conditions import TextConditions
+from unclip.training.degradations import degraded
 from unclip.training.redrawing import EVERY, Redrawing, Whole, cropped, redrawn_here
 from unclip.training.upsampling import UpsamplerTask, reduced
 
@@ -89,6 +90,19 @@ def test_one_row_in_four_is_redrawn_and_the_others_are_as_they_were(system: Syst
     rest = [1, 2, 3, 5, 6, 7]
     assert torch.equal(low_res[rest], reduced(pixels)[rest])
     assert low_res.shape == (8, 3, 8, 8)
+
+
+def test_by_bsr_the_redrawn_rows_are_blurred_and_the_others_degraded(system: System) -> None:
+    grey = redrawing(system, lambda x_t, t, **given: torch.zeros_like(x_t))
+    task = UpsamplerTask(PROCESS, 256, None, redrawing=grey, degradation="bsr")
+    batch = Steps(lambda index: task.draw(Noise(), index, 32), 8)[0]
+    pixels = batch.pixels(torch.device("cpu"))
+    low_res = task.low_res(batch, pixels, torch.Generator().manual_seed(0))
+    expected = degraded(pixels, torch.Generator().manual_seed(0))
+    rest = [1, 2, 3, 5, 6, 7]
+    assert torch.equal(low_res[rest], expected[rest])
+    drawn = low_res[[0, 4]]
+    assert 0 < drawn.std() < 0.11  # noise on grey
 
 
 def test_batches_without_wholes_never_ask_the_decoder(system: System) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from unclip.system import System
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.batches import Batch, Steps
 from unclip.training.conditions import TextConditions
+from unclip.training.degradations import degraded
 from unclip.training.tasks import (
     ClipTask,
     DecoderTask,
@@ -274,6 +276,13 @@ def test_low_resolution_gets_noise_of_up_to_a_tenth() -> None:
     assert 0 <= levels.min() < 0.005
     assert 0.095 < levels.max() < 0.105
     assert levels.mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_by_bsr_the_small_pictures_are_degraded_and_nothing_else() -> None:
+    task, batch = replace(upsampler_task(), degradation="bsr"), random_batch(4, size=16)
+    pixels = batch.pixels(CPU)
+    assert torch.equal(task.low_res(batch, pixels, seeded()), degraded(pixels, seeded()))
+    assert not torch.equal(upsampler_task().low_res(batch, pixels, seeded()), degraded(pixels, seeded()))
 
 
 def test_a_share_of_rows_is_pure_noise_and_all_see_a_quarter() -> None:

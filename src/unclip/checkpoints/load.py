@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from unclip.checkpoints.store import load_system, named_stages
+from unclip.checkpoints.store import load_system, named_networks
 from unclip.errors import RequestError
 from unclip.system import System
 
@@ -36,12 +36,12 @@ def load(
 ) -> System:
     """Load a model folder, or the bundled model (see `model_folder`).
 
-    `stages` names those to read beside CLIP ("prior", "decoder", "distilled", "upsampler256",
+    `stages` names those to read beside CLIP ("prior", "prior_ar", "decoder", "distilled", "upsampler256",
     "upsampler1024"); None reads all. Raises CheckpointError for a folder that is no whole model, RequestError
     for a device or a stage that is not there.
     """
     target = choose_device(device)
     system = load_system(model_folder(path), stages)
-    for network in [system.clip, *(stage.network for stage in named_stages(system).values())]:
+    for network in named_networks(system).values():
         network.to(target)
     return system

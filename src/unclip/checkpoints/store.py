@@ -17,6 +17,7 @@ from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip, ClipConfig
 from unclip.models.decoder import Decoder, DecoderConfig
 from unclip.models.prior import Prior, PriorConfig
+from unclip.models.prior_ar import PriorAr, PriorArConfig
 from unclip.models.upsampler import Upsampler, UpsamplerConfig
 from unclip.system import Card, Quality, Stage, StageConfig, System
 from unclip.text.tokenizer import Tokenizer
@@ -26,6 +27,7 @@ FORMAT = 1
 NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "clip": (ClipConfig, Clip),
     "prior": (PriorConfig, Prior),
+    "prior_ar": (PriorArConfig, PriorAr),
     "decoder": (DecoderConfig, Decoder),
     "distilled": (DecoderConfig, Decoder),
     "upsampler256": (UpsamplerConfig, Upsampler),
@@ -43,6 +45,7 @@ class SystemFile:
     card: Card
     stages: dict[str, StageConfig]
     default_quality: Quality = "best"
+    prior_ar: bool = False  # whether there is one; it does not diffuse, and so is no stage
 
 
 def build(component: str, config: Any) -> nn.Module:
@@ -55,7 +58,9 @@ def save_component(folder: Path, network: nn.Module, int8: bool = False) -> None
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config_to_json(network.config))
     weights = network.state_dict()
-    write_tensors(folder / "model.safetensors", to_int8(weights) if int8 else weights)
+    if int8:
+        weights = to_int8(weights, tables={name for name, _ in network.named_buffers()})
+    write_tensors(folder / "model.safetensors", weights)
 
 
 class _NoNormals(TorchFunctionMode):
@@ -88,13 +93,27 @@ def load_network(folder: Path, config_type: type, network_type: Callable[[Any], 
 def save_system(folder: Path, system: System, int8: bool = False) -> None:
     """Write a model folder; with `int8`, large weights take one byte each."""
     folder.mkdir(parents=True, exist_ok=True)
-    stages = named_stages(system)
-    file = SystemFile(FORMAT, "unclip", system.card, _stage_configs(stages), system.default_quality)
+    file = SystemFile(
+        FORMAT,
+        "unclip",
+        system.card,
+        _stage_configs(named_stages(system)),
+        system.default_quality,
+        system.prior_ar is not None,
+    )
     write_json(folder / "system.json", asdict(file))
     system.tokenizer.save(folder / "tokenizer")
-    save_component(folder / "clip", system.clip, int8)
-    for name, stage in stages.items():
-        save_component(folder / name, stage.network, int8)
+    for name, network in named_networks(system).items():
+        save_component(folder / name, network, int8)
+
+
+def named_networks(system: System) -> dict[str, nn.Module]:
+    """Return all networks of a system by the names of their folders."""
+    networks: dict[str, nn.Module] = {"clip": system.clip}
+    networks |= {name: stage.network for name, stage in named_stages(system).items()}
+    if system.prior_ar is not None:
+        networks["prior_ar"] = system.prior_ar
+    return networks
 
 
 def named_stages(system: System) -> dict[str, Stage[Any]]:
@@ -110,7 +129,10 @@ def named_stages(system: System) -> dict[str, Stage[Any]]:
 
 
 def _stage_configs(stages: dict[str, Stage[Any]]) -> dict[str, StageConfig]:
-    return {name: StageConfig(stage.process.config, stage.defaults) for name, stage in stages.items()}
+    return {
+        name: StageConfig(stage.process.config, stage.defaults, stage.eps_moments)
+        for name, stage in stages.items()
+    }
 
 
 def read_system_file(folder: Path) -> SystemFile:
@@ -130,14 +152,19 @@ def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
     Raises CheckpointError for a folder that is no whole model, RequestError for a stage it does not have.
     """
     file = read_system_file(folder)
-    if absent := sorted(set(stages or ()) - file.stages.keys()):
-        raise RequestError(f"{folder} has no stage {absent[0]!r}, only {', '.join(file.stages)}")
+    there = [*file.stages, *(["prior_ar"] if file.prior_ar else [])]
+    if absent := sorted(set(stages or ()).difference(there)):
+        raise RequestError(f"{folder} has no stage {absent[0]!r}, only {', '.join(there)}")
+
+    def network(name: str) -> Any:
+        wanted = name in there and (stages is None or name in stages)
+        return load_component(folder / name, name) if wanted else None
 
     def stage(name: str) -> Stage[Any] | None:
-        if name not in file.stages or (stages is not None and name not in stages):
+        if (loaded := network(name)) is None:
             return None
         config = file.stages[name]
-        return Stage(load_component(folder / name, name), Process(config.process), config.defaults)
+        return Stage(loaded, Process(config.process), config.defaults, config.eps_moments)
 
     clip = load_component(folder / "clip", "clip")
     assert isinstance(clip, Clip)
@@ -152,6 +179,7 @@ def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
         upsamplers,
         stage("distilled"),
         file.default_quality,
+        network("prior_ar"),
     )
 
 

@@ -1,6 +1,6 @@
 """Named tensors in safetensors files, optionally as int8, and strict loading into a network."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -35,14 +35,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return stored | {name: stored[name].float() * scale.float() for name, scale in scales.items()}
 
 
-def to_int8(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_int8(tensors: Mapping[str, Tensor], tables: Collection[str] = ()) -> dict[str, Tensor]:
     """Round large weights to int8 with one float16 scale per output channel, and the rest to float16.
 
-    A weight `w` becomes `w` (int8, |w| <= 127) and `w.scale`, which is multiplied back on reading.
+    A weight `w` becomes `w` (int8, |w| <= 127) and `w.scale`, which is multiplied back on reading. `tables`
+    names tensors that are not weights, whose numbers lie too close together for int8.
     """
     packed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if tensor.ndim < 2 or tensor.numel() < SMALLEST_INT8:
+        if tensor.ndim < 2 or tensor.numel() < SMALLEST_INT8 or name in tables:
             packed[name] = tensor.half()
             continue
         largest = tensor.abs().flatten(1).amax(dim=1).view(-1, *[1] * (tensor.ndim - 1))

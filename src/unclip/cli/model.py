@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from unclip.cli.source import DataOption
+
 if TYPE_CHECKING:
-    from unclip.system import System
+    from unclip.data.example import Pictures
+    from unclip.system import Card, System
 
 app = typer.Typer(help="Look at models, and make them of runs.", rich_markup_mode=None)
 
@@ -31,19 +34,19 @@ def info(
 def _facts(system: "System") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from unclip.checkpoints.store import named_stages
+    from unclip.checkpoints.store import named_networks, named_stages
 
     def count(network: Any) -> int:
         return sum(parameter.numel() for parameter in network.parameters())
 
-    stages = {
-        name: {
-            "parameters": count(stage.network),
-            **asdict(stage.process.config),
-            **asdict(stage.defaults),
-        }
-        for name, stage in named_stages(system).items()
+    stages: dict[str, dict[str, Any]] = {
+        name: {"parameters": count(network)} for name, network in named_networks(system).items()
     }
+    for name, stage in named_stages(system).items():
+        stages[name] |= {**asdict(stage.process.config), **asdict(stage.defaults)}
+    if (prior := system.prior_ar) is not None:
+        kept = prior.pca.kept_variance(prior.config.components)
+        stages["prior_ar"] |= {"components": prior.config.components, "kept_variance": kept}
     card = system.card
     return {
         "name": card.name,
@@ -52,7 +55,7 @@ def _facts(system: "System") -> dict[str, Any]:
         "words": len(card.words),
         "sizes": list(system.sizes),
         "default_quality": system.default_quality,
-        "stages": {"clip": {"parameters": count(system.clip)}, **stages},
+        "stages": stages,
         "metrics": card.metrics,
     }
 
@@ -74,6 +77,11 @@ def _print(facts: dict[str, Any]) -> None:
             name, f"{stage['parameters']:,}", *(str(stage.get(column, "")) for column in columns[1:])
         )
     console.print(table)
+    if "prior_ar" in facts["stages"]:
+        prior = facts["stages"]["prior_ar"]
+        console.print(
+            f"prior_ar: {prior['components']} components keep {prior['kept_variance']:.2%} of the variance"
+        )
     for name, value in facts["metrics"].items():
         console.print(f"{name}: {value:g}")
 
@@ -119,3 +127,44 @@ def assemble(
         warn=lambda text: typer.echo(text, err=True),
     )
     print(out)
+
+
+@app.command()
+def analytic(
+    model: Annotated[Path, typer.Argument(help="A model folder, or bundled.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    data: Annotated[Path | None, DataOption] = None,
+    count: Annotated[int, typer.Option(min=1, help="Pictures to measure on.")] = 512,
+    points: Annotated[int, typer.Option(min=2, help="Timesteps to measure at.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Copy a model, its prior's noise measured: that prior can be sampled by Analytic-DPM."""
+    from unclip.checkpoints.load import load, model_folder
+    from unclip.cli.progress import watch_parts
+    from unclip.training.analytic import check_free, measure_moments, write_measured
+    from unclip.training.conditions import TextConditions
+
+    check_free(out)
+    system = load(model, stages=["prior"], device=device)
+    assert system.prior is not None
+    pictures, conditions = _learned_pictures(data, system.card), TextConditions(system.clip, system.tokenizer)
+    with watch_parts() as say:
+        moments = measure_moments(system.prior, conditions, pictures, count, points, say)
+    write_measured(model_folder(model), out, moments)
+    print(out)
+
+
+def _learned_pictures(data: Path | None, card: "Card") -> "Pictures":
+    """Return a folder's pictures; if it holds the world's art, the scenes that the model learned from.
+
+    Raises RequestError if that art is not what the model learned from.
+    """
+    from dataclasses import replace
+
+    from unclip.cli.source import data_folder, learned_world, open_source
+    from unclip.world import Sprites, WorldConfig
+
+    folder, config, seed = data_folder(data), WorldConfig(), 0
+    if Sprites.here(folder):
+        config, seed = learned_world(card)
+    return open_source(folder, seed, replace(config, photographs=0.0))[0]

@@ -7,7 +7,7 @@ import typer
 
 from unclip.cli.source import DataOption, ObjectsOption, StylesOption, VariationOption
 
-Component = Literal["clip", "prior", "decoder", "upsampler256", "upsampler1024"]
+Component = Literal["clip", "prior", "prior-ar", "decoder", "upsampler256", "upsampler1024"]
 
 
 def train(
@@ -15,7 +15,7 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="The run's folder; a run that is there goes on.")],
     data: Annotated[Path | None, DataOption] = None,
     clip: Annotated[
-        Path | None, typer.Option(help="A run of CLIP or a model folder, for prior and decoder to stand on.")
+        Path | None, typer.Option(help="A run of CLIP or a model folder, for priors and decoder to stand on.")
     ] = None,
     source: Annotated[
         Path | None,
@@ -45,6 +45,10 @@ def train(
     timestep_power: Annotated[
         float | None,
         typer.Option(help="Below 1 the decoder's timesteps are more often noisy [default: the recipe's]."),
+    ] = None,
+    degradation: Annotated[
+        Literal["blur", "bsr"] | None,
+        typer.Option(help="Of the small pictures that upsamplers are shown [default: the recipe's]."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Pixels a side of what the network is shown.")
@@ -77,8 +81,9 @@ def train(
     from unclip.training.recipes import recipe
 
     target = choose_device(device)
+    name = component.replace("-", "_")
     config = recipe(
-        component,
+        name,
         images=images,
         batch_size=batch_size,
         micro_batches=micro_batches,
@@ -86,6 +91,7 @@ def train(
         learning_rate=learning_rate,
         muon_learning_rate=muon_learning_rate,
         timestep_power=timestep_power,
+        degradation=degradation,
         image_size=image_size,
         seed=seed,
         precision=precision or ("bfloat16" if target.type == "cuda" else "float32"),
@@ -93,7 +99,7 @@ def train(
     pictures, what = open_source(data, seed, world_config(concepts, styles, variation, objects))
     shapes = getattr(presets, preset)()
     order = Order(
-        component,
+        name,
         out,
         pictures,
         what,

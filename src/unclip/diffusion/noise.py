@@ -27,3 +27,11 @@ def seeded_noise(
     """
     generators = [generator(torch.device("cpu"), seed, purpose) for seed in seeds]
     return lambda: torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)
+
+
+def seeded_uniform(
+    seeds: Sequence[int], purpose: str, shape: tuple[int, ...], device: torch.device
+) -> Callable[[], Tensor]:
+    """Return a source like `seeded_noise` of numbers spread evenly over [0, 1)."""
+    generators = [generator(torch.device("cpu"), seed, purpose) for seed in seeds]
+    return lambda: torch.stack([torch.rand(shape, generator=g) for g in generators]).to(device)

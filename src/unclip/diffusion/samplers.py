@@ -1,14 +1,16 @@
 """Samplers: each asks for predictions, is answered, and returns the clean sample.
 
 A sampler is one plain generator over a schedule: it yields `Query(x_t, t)`, is sent a `Prediction`, and walks
-through `schedule.timesteps`. It knows neither network nor guidance nor batch.
+through `schedule.timesteps`. Where those rise again, it is noised that far again without a query (see
+`schedule.resampled`). It knows neither network nor guidance nor batch.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from unclip.diffusion.process import Prediction
@@ -33,6 +35,12 @@ def _steps(schedule: Schedule) -> Iterator[tuple[int, int]]:
     return pairwise([*schedule.timesteps, -1])
 
 
+def _noised_again(schedule: Schedule, x_t: Tensor, t: int, t_next: int, noise: Noise) -> Tensor:
+    """Go back from `t` to the noisier `t_next`."""
+    kept = schedule.alpha_bar(t_next) / schedule.alpha_bar(t)
+    return math.sqrt(kept) * x_t + math.sqrt(1 - kept) * noise()
+
+
 def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
     """Draw each step from the posterior, with the predicted variance if there is one.
 
@@ -40,6 +48,9 @@ def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
     Nichol & Dhariwal 2021, section 4.
     """
     for t, t_next in _steps(schedule):
+        if t_next > t:
+            x_t = _noised_again(schedule, x_t, t, t_next, noise)
+            continue
         prediction = yield Query(x_t, t)
         now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
         alpha = now / then
@@ -64,6 +75,9 @@ def ddim(schedule: Schedule, x_t: Tensor, noise: Noise, eta: float = 0.0) -> Sam
     Source: Song et al. 2021, equations 12 and 16.
     """
     for t, t_next in _steps(schedule):
+        if t_next > t:
+            x_t = _noised_again(schedule, x_t, t, t_next, noise)
+            continue
         prediction = yield Query(x_t, t)
         now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
         sigma = eta * math.sqrt((1 - then) / (1 - now) * (1 - now / then))
@@ -78,10 +92,12 @@ def dpm_solver_pp(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
 
     Source: Lu et al. 2022b, DPM-Solver++(2M), algorithm 2.
     """
-    del noise
     previous_x0: Tensor | None = None
     previous_h = math.inf
     for t, t_next in _steps(schedule):
+        if t_next > t:
+            x_t, previous_x0 = _noised_again(schedule, x_t, t, t_next, noise), None
+            continue
         prediction = yield Query(x_t, t)
         h = (schedule.log_snr(t_next) - schedule.log_snr(t)) / 2  # step in lambda = ln(alpha / sigma)
         x0 = prediction.x0
@@ -93,4 +109,71 @@ def dpm_solver_pp(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
     return x_t
 
 
+def ddim_inversion(schedule: Schedule, x0: Tensor, refinements: int = 0) -> Sampling:
+    """Walk from the clean sample up to the noise that `ddim` with eta = 0 takes to it.
+
+    A step up is the solution x of x = sqrt(then / now) x_t + (sqrt(1 - then) - sqrt((1 - now) then / now))
+    eps(x), found by iteration: the eps of the step before gives the first guess, and every query, 1 +
+    `refinements` a step, a better one. Returns x_T.
+    Source: Dhariwal & Nichol 2021, appendix F; the iteration, Pan et al. 2023 (arXiv 2309.04907).
+    """
+    x_t, eps = x0, torch.zeros_like(x0)
+    for t, t_next in pairwise([-1, *reversed(schedule.timesteps)]):
+        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        start = math.sqrt(then / now) * x_t
+        by_eps = math.sqrt(1 - then) - math.sqrt((1 - now) * then / now)
+        for _ in range(1 + refinements):
+            prediction = yield Query(start + by_eps * eps, t_next)
+            eps = prediction.eps
+        x_t = start + by_eps * eps
+    return x_t
+
+
+def glance(x_t: Tensor, t: int) -> Sampling:
+    """Ask once and return the x0 predicted there."""
+    prediction = yield Query(x_t, t)
+    return prediction.x0
+
+
 SAMPLERS: dict[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm++": dpm_solver_pp}
+
+
+def analytic(
+    schedule: Schedule,
+    x_t: Tensor,
+    noise: Noise,
+    moments: Callable[[int], float],
+    x0_variance: float = 1.0,
+) -> Sampling:
+    """Draw each step as `ddpm` does, with the variance that the mean square of the predicted noise tells.
+
+    sigma^2 = lambda^2 + (sqrt((1 - now) / alpha) - sqrt(1 - then - lambda^2))^2 (1 - moment), where now and
+    then are alpha_bar before and after the step, alpha = now / then, and lambda^2 is the posterior's
+    variance. `moments` gives E||eps||^2 / d at a timestep; from 1 on, sigma is that of `ddpm`. `x0_variance`
+    is the largest variance that x0 can have, given x_t: 1 for pictures in [-1, 1] and for what is whitened.
+    Source: Bao et al. 2022, theorem 1, and theorem 2 for the bound.
+    """
+    for t, t_next in _steps(schedule):
+        if t_next > t:
+            x_t = _noised_again(schedule, x_t, t, t_next, noise)
+            continue
+        prediction = yield Query(x_t, t)
+        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        alpha = now / then
+        beta = 1 - alpha
+        from_x0, from_x_t = math.sqrt(then) * beta / (1 - now), math.sqrt(alpha) * (1 - then) / (1 - now)
+        x_t = from_x0 * prediction.x0 + from_x_t * x_t
+        if t_next >= 0:
+            moment = min(max(moments(t), 0.0), 1.0)
+            # Of x0, given x_t. Where little of x0 is left, an error of the moment grows a thousandfold.
+            variance = min((1 - moment) * (1 - now) / now, x0_variance)
+            x_t = x_t + math.sqrt(beta * (1 - then) / (1 - now) + from_x0**2 * variance) * noise()
+    return x_t
+
+
+def moment_at(moments: Sequence[float], t: int, num_train_steps: int) -> float:
+    """Return the moment at timestep `t`, between `moments` at timesteps spread evenly from 0 to the last."""
+    place = t / max(num_train_steps - 1, 1) * (len(moments) - 1)
+    left = min(int(place), max(len(moments) - 2, 0))
+    share = place - left
+    return moments[left] if share == 0 else (1 - share) * moments[left] + share * moments[left + 1]

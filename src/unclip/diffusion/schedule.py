@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,11 @@ class Schedule:
     betas: Table
     alphas_cumprod: Table
     timesteps: tuple[int, ...]  # in the order visited, normally falling
+
+    @property
+    def num_steps(self) -> int:
+        """How often a sampler asks: at every timestep but those that a higher one follows."""
+        return sum(t_next < t for t, t_next in pairwise([*self.timesteps, -1]))
 
     def alpha_bar(self, t: int) -> float:
         """Return the share of signal variance left at `t`; 1 at t = -1, the clean picture."""
@@ -74,3 +80,17 @@ def respace(schedule: Schedule, num_steps: int, spacing: Spacing = "linspace") -
     else:
         visited = [round(i * last / (num_steps - 1)) for i in range(num_steps)]
     return replace(schedule, timesteps=tuple(reversed(visited)))
+
+
+def resampled(schedule: Schedule, jump: int, times: int) -> Schedule:
+    """Walk every `jump` steps of a falling schedule `times` times, noised back in between.
+
+    What is drawn in a hole has so many chances to fit what is known around it. Source: Lugmayr et al. 2022
+    (RePaint), section 4.2.
+    """
+    first, *rest = schedule.timesteps
+    visited = [first]
+    for start in range(0, len(rest), jump):
+        down = rest[start : start + jump]
+        visited += down + (times - 1) * [visited[-1], *down]
+    return replace(schedule, timesteps=tuple(visited))

@@ -1,13 +1,27 @@
-"""Generation as users call it: all at once, or a step at a time."""
+"""Every task as users call it: all at once, or a step at a time."""
 
 from collections.abc import Generator, Iterator
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from unclip.diffusion.driver import Plan, Step, drive
 from unclip.images import to_pil
+from unclip.pipelines.edit import Edit
+from unclip.pipelines.edit import edit as plan_edit
+from unclip.pipelines.interpolation import Interpolation, Mix, Part
+from unclip.pipelines.interpolation import interpolation as plan_interpolation
+from unclip.pipelines.interpolation import mix as plan_mix
+from unclip.pipelines.outpaint import Outpaint
+from unclip.pipelines.outpaint import outpaint as plan_outpaint
+from unclip.pipelines.probe import Probe
+from unclip.pipelines.probe import probe as plan_probe
+from unclip.pipelines.text_diff import TextDiff
+from unclip.pipelines.text_diff import text_diff as plan_text_diff
 from unclip.pipelines.text_to_image import TextToImage, text_to_image
+from unclip.pipelines.variations import Variations
+from unclip.pipelines.variations import variations as plan_variations
 from unclip.system import System
 
 
@@ -41,17 +55,73 @@ class Generation:
         return self._images
 
 
-def steps(model: System, prompt: str, **settings: int | float | str | None) -> Generation:
+def steps(model: System, prompt: str, **settings: Any) -> Generation:
     """Begin to draw pictures of a sentence; `settings` are the other fields of `TextToImage`.
 
     Raises RequestError, at the first step, for a request that cannot be run.
     """
-    return Generation(text_to_image(model, TextToImage(prompt, **settings)))  # pyright: ignore[reportArgumentType]
+    return Generation(text_to_image(model, TextToImage(prompt, **settings)))
 
 
-def generate(model: System, prompt: str, **settings: int | float | str | None) -> list[Image.Image]:
+def generate(model: System, prompt: str, **settings: Any) -> list[Image.Image]:
     """Draw pictures of a sentence; `settings` are the other fields of `TextToImage`.
 
     Raises RequestError for a request that cannot be run.
     """
     return steps(model, prompt, **settings).images
+
+
+def vary(model: System, image: Image.Image, **settings: Any) -> list[Image.Image]:
+    """Draw pictures like a given one; `settings` are the other fields of `Variations`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_variations(model, Variations(image, **settings))).images
+
+
+def edit(model: System, image: Image.Image, prompt: str, **settings: Any) -> list[Image.Image]:
+    """Paint the holes of a picture as a sentence says; `settings` are the other fields of `Edit`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_edit(model, Edit(image, prompt, **settings))).images
+
+
+def outpaint(model: System, image: Image.Image, prompt: str, **settings: Any) -> list[Image.Image]:
+    """Go on beyond a picture's edges as a sentence says; `settings` are the other fields of `Outpaint`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_outpaint(model, Outpaint(image, prompt, **settings))).images
+
+
+def interpolate(model: System, a: Part, b: Part, **settings: Any) -> list[Image.Image]:
+    """Draw the way from one picture or sentence to another; `settings` are other fields of `Interpolation`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_interpolation(model, Interpolation(a, b, **settings))).images
+
+
+def mix(model: System, *parts: Part, **settings: Any) -> list[Image.Image]:
+    """Draw pictures of what several pictures and sentences have in common; `settings` are fields of `Mix`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_mix(model, Mix(parts, **settings))).images
+
+
+def diff(model: System, image: Image.Image, target: str, **settings: Any) -> list[Image.Image]:
+    """Change a picture by the difference of two sentences; `settings` are the other fields of `TextDiff`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_text_diff(model, TextDiff(image, target, **settings))).images
+
+
+def probe(model: System, image: Image.Image, **settings: Any) -> list[Image.Image]:
+    """Draw what leading parts of a picture's embedding say; `settings` are the other fields of `Probe`.
+
+    Raises RequestError for a request that cannot be run.
+    """
+    return Generation(plan_probe(model, Probe(image, **settings))).images

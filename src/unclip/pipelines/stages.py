@@ -1,7 +1,8 @@
 """The stages of every task: text encoding, prior, decoder, upsampler, each ready to be driven."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,17 +11,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unclip.diffusion.driver import Denoising
-from unclip.diffusion.guides import Conditions, Guide, clamp, classifier_free, conditional
-from unclip.diffusion.noise import seeded_noise
+from unclip.diffusion.guides import (
+    Conditions,
+    Guide,
+    clamp,
+    classifier_free,
+    conditional,
+    dynamic_threshold,
+)
+from unclip.diffusion.noise import seeded_noise, seeded_uniform
 from unclip.diffusion.process import Process
-from unclip.diffusion.samplers import SAMPLERS, Noise
-from unclip.diffusion.schedule import respace
+from unclip.diffusion.samplers import SAMPLERS, Noise, Sampler, analytic, moment_at
+from unclip.diffusion.schedule import Schedule, respace
+from unclip.diffusion.tokens import Logits, draw_tokens
 from unclip.errors import RequestError
 from unclip.models.clip import Clip
 from unclip.models.decoder import Decoder
 from unclip.models.prior import Prior
+from unclip.models.prior_ar import PriorAr
 from unclip.models.upsampler import Upsampler
-from unclip.system import SamplingDefaults, Stage
+from unclip.pipelines.checks import check_guidance, check_share
+from unclip.system import SamplingDefaults, Stage, System
 from unclip.text.tokenizer import Tokenizer
 
 
@@ -37,32 +48,69 @@ def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Co
 
 
 def encode_text_and_empty(
-    clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]
+    clip: Clip, tokenizer: Tokenizer, captions: Sequence[str], negative: str = ""
 ) -> tuple[Conditions, Conditions]:
-    """Return the conditions of captions, and as many rows of the absent caption's, of the same length."""
-    both = encode_text(clip, tokenizer, [*captions, ""])
+    """Return the conditions of captions, and as many rows of what guidance leads away from, equally long.
+
+    That is a `negative` caption, or the absent one.
+    """
+    both = encode_text(clip, tokenizer, [*captions, negative])
     text = {name: rows[:-1] for name, rows in both.items()}
     return text, {name: rows[-1:].expand_as(text[name]) for name, rows in both.items()}
 
 
-def settings(stage: Stage[Any], **asked: str | int | float | None) -> SamplingDefaults:
+def settings(stage: Stage[Any], **asked: Any) -> SamplingDefaults:
     """Return the stage's defaults with what the request asks for (None: the default) in their place.
 
-    Raises RequestError for an unknown sampler, or for steps that the schedule cannot be walked in.
+    Raises RequestError for an unknown sampler, steps that the schedule cannot be walked in, and numbers out
+    of their range.
     """
     chosen = replace(stage.defaults, **{name: value for name, value in asked.items() if value is not None})
-    if chosen.sampler not in SAMPLERS:
-        raise RequestError(f"sampler {chosen.sampler!r} is not one of {', '.join(SAMPLERS)}")
+    sampler_of(stage, chosen.sampler)
     respace(stage.process.schedule, chosen.num_steps, chosen.spacing)
+    check_guidance("guidance_scale", chosen.guidance_scale)
+    check_share("guidance_rescale", float(chosen.guidance_rescale))
+    check_share("dynamic_threshold", chosen.dynamic_threshold)
+    if chosen.dynamic_threshold == 0:
+        raise RequestError(
+            "dynamic_threshold must be above 0: it is the share of values that are not cut off"
+        )
     return chosen
 
 
-def _denoising(
-    name: str, stage: Stage[Any], chosen: SamplingDefaults, noise: Noise, guide: Guide
+def sampler_of(stage: Stage[Any], name: str) -> Sampler:
+    """Return a sampler by its name. Raises RequestError for an unknown one, and for one not measured for."""
+    if name == "analytic":
+        if not stage.eps_moments:
+            raise RequestError(
+                "sampler 'analytic' needs moments that this stage was not measured for: measure a prior's"
+                " with `unclip model analytic`"
+            )
+        steps = stage.process.config.num_train_steps
+        return partial(analytic, moments=lambda t: moment_at(stage.eps_moments, t, steps))
+    if name not in SAMPLERS:
+        raise RequestError(f"sampler {name!r} is not one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]
+
+
+def stage_schedule(stage: Stage[Any], chosen: SamplingDefaults) -> Schedule:
+    """Return the timesteps that a stage is sampled at."""
+    return respace(stage.process.schedule, chosen.num_steps, chosen.spacing)
+
+
+def denoising(
+    name: str, stage: Stage[Any], chosen: SamplingDefaults, schedule: Schedule, noise: Noise, guide: Guide
 ) -> Denoising:
-    schedule = respace(stage.process.schedule, chosen.num_steps, chosen.spacing)
-    sampling = SAMPLERS[chosen.sampler](schedule, noise(), noise)
-    return Denoising(name, chosen.num_steps, stage.network, sampling, clamp(stage.process, guide))
+    """Make a stage ready to be driven from pure noise."""
+    sampling = sampler_of(stage, chosen.sampler)(schedule, noise(), noise)
+    return Denoising(name, schedule.num_steps, stage.network, sampling, guide)
+
+
+def in_range(stage: Stage[Any], chosen: SamplingDefaults, guide: Guide) -> Guide:
+    """Keep x0 in the range of the stage's process, by the threshold that is chosen."""
+    if chosen.dynamic_threshold is not None:
+        return dynamic_threshold(stage.process, guide, float(chosen.dynamic_threshold))
+    return clamp(stage.process, guide)
 
 
 def prior(
@@ -76,22 +124,40 @@ def prior(
     """Draw `candidates` whitened image embeddings for each seed; they come out side by side."""
     device = text["text_embed"].device
     draw = seeded_noise(seeds, "prior", (candidates, stage.network.config.embed_dim), device)
-    rows = {name: repeat(tensor, "b ... -> (b k) ...", k=candidates) for name, tensor in text.items()}
-    without = {name: repeat(tensor, "b ... -> (b k) ...", k=candidates) for name, tensor in empty.items()}
-    guide = classifier_free(stage.process, rows, without, chosen.guidance_scale)
-    return _denoising("prior", stage, chosen, lambda: rearrange(draw(), "b k d -> (b k) d"), guide)
+    rows, without = _repeated(text, candidates), _repeated(empty, candidates)
+    guide = in_range(stage, chosen, classifier_free(stage.process, rows, without, chosen.guidance_scale))
+    schedule = stage_schedule(stage, chosen)
+    return denoising("prior", stage, chosen, schedule, lambda: rearrange(draw(), "b k d -> (b k) d"), guide)
 
 
-def nearest_to_text(
-    stage: Stage[Prior], sample: Float[Tensor, "bk d"], text_embed: Float[Tensor, "b d"]
-) -> Float[Tensor, "b d"]:
+def prior_ar(
+    network: PriorAr,
+    text: Conditions,
+    empty: Conditions,
+    seeds: Sequence[int],
+    candidates: int,
+    guidance_scale: float = 1.0,
+) -> Denoising:
+    """Draw the tokens of `candidates` image embeddings for each seed; they come out side by side."""
+    draw = seeded_uniform(seeds, "prior_ar", (candidates,), text["text_embed"].device)
+    rows, without = _repeated(text, candidates), _repeated(empty, candidates)
+    guide = classifier_free(Logits(), rows, without, guidance_scale)
+    count = network.config.num_tokens
+    return Denoising("prior", count, network, draw_tokens(lambda: draw().flatten(), count), guide)
+
+
+def _repeated(conditions: Conditions, times: int) -> Conditions:
+    return {name: repeat(tensor, "b ... -> (b k) ...", k=times) for name, tensor in conditions.items()}
+
+
+def nearest_to_text(embeds: Float[Tensor, "bk d"], text_embed: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     """Of each seed's candidates keep the one whose embedding has the largest product with the text's.
 
     Source: Ramesh et al. 2022, section 2.2.
     """
-    embeds = rearrange(stage.network.unwhiten(sample), "(b k) d -> b k d", b=len(text_embed))
-    best = (embeds * text_embed[:, None]).sum(dim=-1).argmax(dim=1)
-    return embeds[torch.arange(len(best), device=best.device), best]
+    candidates = rearrange(embeds, "(b k) d -> b k d", b=len(text_embed))
+    best = (candidates * text_embed[:, None]).sum(dim=-1).argmax(dim=1)
+    return candidates[torch.arange(len(best), device=best.device), best]
 
 
 def decoder(
@@ -103,11 +169,16 @@ def decoder(
     seeds: Sequence[int],
 ) -> Denoising:
     """Draw the smallest picture, guided away from neither embedding nor caption."""
-    size = stage.network.config.image_size
-    noise = seeded_noise(seeds, "decoder", (3, size, size), image_embed.device)
+    noise = decoder_noise(stage, seeds, image_embed.device)
     given, without = decoder_conditions(image_embed, text, empty)
-    guide = decoder_guide(stage.network, stage.process, given, without, chosen.guidance_scale)
-    return _denoising("decoder", stage, chosen, noise, guide)
+    guide = in_range(stage, chosen, chosen_decoder_guide(stage, chosen, given, without))
+    return denoising("decoder", stage, chosen, stage_schedule(stage, chosen), noise, guide)
+
+
+def decoder_noise(stage: Stage[Decoder], seeds: Sequence[int], device: torch.device) -> Noise:
+    """Return the source of the noise that pictures of these seeds are drawn from."""
+    size = stage.network.config.image_size
+    return seeded_noise(seeds, "decoder", (3, size, size), device)
 
 
 def decoder_conditions(
@@ -120,13 +191,29 @@ def decoder_conditions(
 
 
 def decoder_guide(
-    network: Decoder, process: Process, given: Conditions, without: Conditions, scale: float
+    network: Decoder,
+    process: Process,
+    given: Conditions,
+    without: Conditions,
+    scale: float,
+    interval: tuple[int, int] | None = None,
+    rescale: float = 0.0,
 ) -> Guide:
     """Guide by the scale: with a second row, or with one row where the network takes the scale itself."""
     if not network.config.guided:
-        return classifier_free(process, given, without, scale)
+        return classifier_free(process, given, without, scale, interval, rescale)
     guidance = torch.full((len(given["image_embed"]),), float(scale), device=given["image_embed"].device)
     return conditional(process, {**given, "guidance": guidance})
+
+
+def chosen_decoder_guide(
+    stage: Stage[Decoder], chosen: SamplingDefaults, given: Conditions, without: Conditions
+) -> Guide:
+    """Guide a decoder as its settings say, x0 not yet kept in range."""
+    interval, rescale = chosen.guidance_interval, float(chosen.guidance_rescale)
+    return decoder_guide(
+        stage.network, stage.process, given, without, chosen.guidance_scale, interval, rescale
+    )
 
 
 def upsampler(
@@ -136,7 +223,27 @@ def upsampler(
     seeds: Sequence[int],
 ) -> Denoising:
     """Draw the picture at four times the side of `low_res`."""
+    guide = in_range(stage, chosen, conditional(stage.process, {"low_res": low_res}))
+    noise = upsampler_noise(stage, seeds, low_res.device)
+    return denoising(upsampler_name(stage), stage, chosen, stage_schedule(stage, chosen), noise, guide)
+
+
+def upsampler_name(stage: Stage[Upsampler]) -> str:
+    """Return what an upsampler is called, by the size it draws."""
+    return f"upsampler{stage.network.config.image_size}"
+
+
+def upsampler_noise(stage: Stage[Upsampler], seeds: Sequence[int], device: torch.device) -> Noise:
+    """Return the source of the noise that pictures of these seeds are enlarged with."""
     size = stage.network.config.image_size
-    noise = seeded_noise(seeds, f"upsampler{size}", (3, size, size), low_res.device)
-    guide = conditional(stage.process, {"low_res": low_res})
-    return _denoising(f"upsampler{size}", stage, chosen, noise, guide)
+    return seeded_noise(seeds, upsampler_name(stage), (3, size, size), device)
+
+
+def enlarged(
+    system: System, images: Float[Tensor, "b 3 h w"], size: int, seeds: Sequence[int]
+) -> Generator[Denoising, Tensor, Tensor]:
+    """Run upsamplers until the size is reached; returns images in [-1, 1]."""
+    for stage in system.upsamplers:
+        if stage.network.config.image_size <= size:
+            images = yield upsampler(stage, settings(stage), images, seeds)
+    return images.clamp(-1, 1)

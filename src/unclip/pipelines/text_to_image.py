@@ -1,17 +1,23 @@
 """From a sentence to pictures."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import get_args
+from typing import Any, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from unclip.diffusion.driver import Plan
+from unclip.diffusion.noise import derived_seed
 from unclip.errors import RequestError
 from unclip.models.decoder import Decoder
-from unclip.models.prior import Prior
 from unclip.pipelines import stages
+from unclip.pipelines.checks import LARGEST_SEED, check_count, seeds
+from unclip.pipelines.given import embed
+from unclip.pipelines.sentences import PriorKind, PriorSettings, check_prior, draw_embeds, prior_resolved
 from unclip.system import Quality, SamplingDefaults, Stage, System
 from unclip.text.prompts import check_prompt
 
-LARGEST_SEED = 2**63 - 1
 DRAFT_STEPS = 2  # of a distilled decoder
 
 
@@ -29,27 +35,41 @@ class TextToImage:
     sampler: str | None = None  # of the decoder: a key of diffusion.samplers.SAMPLERS
     candidates: int = 2  # image embeddings drawn by the prior, of which the one nearest the text is kept
     quality: Quality | None = None  # which decoder draws, and in how many steps unless `steps` says it
+    negative: str | None = None  # a sentence that guidance leads away from; None: from no sentence
+    guidance_interval: tuple[int, int] | None = None  # timesteps at which the decoder is guided; None: all
+    guidance_rescale: float | None = None  # see diffusion.guides.classifier_free
+    dynamic_threshold: float | None = None  # see diffusion.guides.dynamic_threshold
+    prior: PriorKind | None = None  # which prior draws the image embedding
+    prior_steps: int | None = None
+    prior_sampler: str | None = None
+    best_of: int = 1  # small pictures drawn for each that is kept: the one nearest the sentence by CLIP
 
 
 def checked(system: System, request: TextToImage) -> TextToImage:
     """Return the request as it will be run. Raises RequestError for what cannot be."""
-    for name in ("n", "candidates"):
-        if getattr(request, name) < 1:
-            raise RequestError(f"{name} must be at least 1, not {getattr(request, name)}")
-    if not 0 <= request.seed <= LARGEST_SEED - request.n:
-        raise RequestError(f"seed must be between 0 and {LARGEST_SEED - request.n}, not {request.seed}")
-    for name in ("guidance_scale", "prior_guidance_scale"):
-        if (scale := getattr(request, name)) is not None and not 0 <= scale <= 100:
-            raise RequestError(f"{name} must be between 0 and 100, not {scale}")
+    check_count("best_of", request.best_of)
+    seeds(request.seed, request.n)
     if (quality := request.quality) is not None and quality not in get_args(Quality):
         raise RequestError(f"quality {quality!r} is not one of {', '.join(get_args(Quality))}")
-    _settings(system, request)
+    check_prior(system, _prior_settings(request))
+    _decoder_settings(system, request)
     system.check_size(request.size)
-    return replace(request, prompt=check_prompt(request.prompt, system.tokenizer))
+    negative = request.negative
+    return replace(
+        request,
+        prompt=check_prompt(request.prompt, system.tokenizer),
+        negative=None if negative is None else check_prompt(negative, system.tokenizer, "negative sentence"),
+    )
+
+
+def _needs_second_row(request: TextToImage) -> bool:
+    """Tell whether guidance must be worked out from two rows, which a distilled decoder has no use for."""
+    return any((request.negative is not None, request.guidance_interval, request.guidance_rescale))
 
 
 def _quality(system: System, request: TextToImage) -> Quality:
-    return request.quality or system.default_quality
+    default = system.default_quality
+    return request.quality or ("best" if _needs_second_row(request) and system.decoder else default)
 
 
 def is_distilled(system: System, request: TextToImage) -> bool:
@@ -57,27 +77,40 @@ def is_distilled(system: System, request: TextToImage) -> bool:
     return _quality(system, request) != "best" and system.distilled is not None
 
 
-def _stages(system: System, request: TextToImage) -> tuple[Stage[Prior], Stage[Decoder]]:
+def _decoder(system: System, request: TextToImage) -> Stage[Decoder]:
     decoder = system.distilled if is_distilled(system, request) else system.decoder
-    if system.prior is None or decoder is None:
+    if decoder is None:
         raise RequestError("a sentence needs a prior and a decoder: load the model with both")
-    return system.prior, decoder
+    return decoder
 
 
-def _settings(system: System, request: TextToImage) -> tuple[SamplingDefaults, SamplingDefaults]:
-    """Return how prior and decoder are sampled."""
-    prior, decoder = _stages(system, request)
+def _decoder_settings(system: System, request: TextToImage) -> SamplingDefaults:
+    decoder = _decoder(system, request)
+    if is_distilled(system, request):
+        _check_distilled(decoder, request)
+    return stages.settings(
+        replace(decoder, defaults=_decoder_defaults(system, request, decoder)),
+        num_steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        sampler=request.sampler,
+        guidance_interval=request.guidance_interval,
+        guidance_rescale=request.guidance_rescale,
+        dynamic_threshold=request.dynamic_threshold,
+    )
+
+
+def _check_distilled(decoder: Stage[Decoder], request: TextToImage) -> None:
     sampler = decoder.defaults.sampler
-    if is_distilled(system, request) and request.sampler not in (None, sampler):
+    if request.sampler not in (None, sampler):
         raise RequestError(
             f"the distilled decoder learned the steps of sampler {sampler}, not {request.sampler}:"
             " leave the sampler out or ask for quality best"
         )
-    asked = {"num_steps": request.steps, "guidance_scale": request.guidance_scale, "sampler": request.sampler}
-    return (
-        stages.settings(prior, guidance_scale=request.prior_guidance_scale),
-        stages.settings(replace(decoder, defaults=_decoder_defaults(system, request, decoder)), **asked),
-    )
+    if _needs_second_row(request):
+        raise RequestError(
+            "the distilled decoder takes the guidance scale alone, and no negative sentence, interval or"
+            " rescaling: leave them out or ask for quality best"
+        )
 
 
 def _decoder_defaults(system: System, request: TextToImage, decoder: Stage[Decoder]) -> SamplingDefaults:
@@ -88,16 +121,29 @@ def _decoder_defaults(system: System, request: TextToImage, decoder: Stage[Decod
     return replace(decoder.defaults, num_steps=few)
 
 
-def resolved(system: System, request: TextToImage) -> dict[str, str | int | float]:
+def _prior_settings(request: TextToImage) -> PriorSettings:
+    return PriorSettings(
+        request.prior,
+        request.prior_guidance_scale,
+        request.prior_steps,
+        request.prior_sampler,
+        request.candidates,
+    )
+
+
+def resolved(system: System, request: TextToImage) -> dict[str, Any]:
     """Return the request with the model's defaults filled in, as it goes into a picture's metadata."""
-    prior, decoder = _settings(system, request)
+    decoder = _decoder_settings(system, request)
     return {
         **asdict(request),
+        **prior_resolved(system, _prior_settings(request)),
         "quality": _quality(system, request),
         "steps": decoder.num_steps,
         "guidance_scale": decoder.guidance_scale,
-        "prior_guidance_scale": prior.guidance_scale,
         "sampler": decoder.sampler,
+        "guidance_interval": decoder.guidance_interval,
+        "guidance_rescale": decoder.guidance_rescale,
+        "dynamic_threshold": decoder.dynamic_threshold,
     }
 
 
@@ -108,15 +154,34 @@ def text_to_image(system: System, request: TextToImage) -> Plan:
     Source: Ramesh et al. 2022, section 2.
     """
     request = checked(system, request)
-    prior, decoder = _stages(system, request)
-    prior_settings, decoder_settings = _settings(system, request)
-    seeds = [request.seed + k for k in range(request.n)]
-    text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, [request.prompt] * request.n)
+    drawn = _all_seeds(request)
+    prompts = [request.prompt] * len(drawn)
+    text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, prompts, request.negative or "")
+    image_embed = yield from draw_embeds(system, text, empty, drawn, _prior_settings(request))
+    decoder, chosen = _decoder(system, request), _decoder_settings(system, request)
+    images = yield stages.decoder(decoder, chosen, image_embed, text, empty, drawn)
+    best = best_by_clip(system, images, text["text_embed"], request.best_of)
+    kept = [drawn[k] for k in best.tolist()]
+    return (yield from stages.enlarged(system, images[best], request.size, kept))
 
-    sample = yield stages.prior(prior, prior_settings, text, empty, seeds, request.candidates)
-    image_embed = stages.nearest_to_text(prior, sample, text["text_embed"])
-    images = yield stages.decoder(decoder, decoder_settings, image_embed, text, empty, seeds)
-    for upsampler in system.upsamplers:
-        if upsampler.network.config.image_size <= request.size:
-            images = yield stages.upsampler(upsampler, stages.settings(upsampler), images, seeds)
-    return images.clamp(-1, 1)
+
+def _all_seeds(request: TextToImage) -> list[int]:
+    """Return the seeds of all small pictures, those of one that is kept side by side, its own first."""
+    return [
+        derived_seed(seed, "best of", k) % LARGEST_SEED if k else seed
+        for seed in seeds(request.seed, request.n)
+        for k in range(request.best_of)
+    ]
+
+
+def best_by_clip(
+    system: System, images: Float[Tensor, "bk 3 h w"], text_embed: Float[Tensor, "bk d"], of: int
+) -> Tensor:
+    """Of every `of` pictures side by side, return the place of the one nearest its text.
+
+    Source: Ramesh et al. 2021 (DALL-E), section 2.6.
+    """
+    if of == 1:
+        return torch.arange(len(images))
+    likeness = torch.nn.functional.cosine_similarity(embed(system, images.clamp(-1, 1)), text_embed, dim=-1)
+    return likeness.view(-1, of).argmax(dim=1).cpu() + of * torch.arange(len(images) // of)

@@ -10,19 +10,19 @@ from unclip.text.tokenizer import Tokenizer
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")  # letters and digits, apostrophes within
 
 
-def check_prompt(text: str, tokenizer: Tokenizer) -> str:
-    """Return the sentence without the space around it.
+def check_prompt(text: str, tokenizer: Tokenizer, name: str = "prompt") -> str:
+    """Return the sentence without the space around it; `name` is what errors call it.
 
     Raises `RequestError` for a sentence that is empty, too long, or not Unicode.
     """
     sentence = text.strip()
     if not sentence:
-        raise RequestError("the prompt is empty: describe a picture in a sentence")
+        raise RequestError(f"the {name} is empty: describe a picture in a sentence")
     if re.search("[\ud800-\udfff]", sentence):
-        raise RequestError("the prompt holds half of a surrogate pair: send whole Unicode characters")
+        raise RequestError(f"the {name} holds half of a surrogate pair: send whole Unicode characters")
     count, limit = tokenizer.count(sentence), tokenizer.context_length
     if count > limit:
-        raise RequestError(f"the prompt has {count} tokens and the model reads {limit}: shorten it")
+        raise RequestError(f"the {name} has {count} tokens and the model reads {limit}: shorten it")
     return sentence
 
 

@@ -10,17 +10,25 @@ import torch
 from torch import nn
 
 from unclip.checkpoints.configs import read_json
-from unclip.checkpoints.store import UPSAMPLERS, load_component, load_system, named_stages, save_system
+from unclip.checkpoints.store import (
+    UPSAMPLERS,
+    load_component,
+    load_system,
+    named_networks,
+    named_stages,
+    save_system,
+)
 from unclip.diffusion.process import Process
 from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip
+from unclip.models.prior_ar import PriorAr
 from unclip.system import Card, Quality, Stage, System
 from unclip.text.tokenizer import Tokenizer
 from unclip.training.ema import average_name
 from unclip.training.runs import WORDS, RunConfig, load_run, read_run_config
 from unclip.training.state import last_metrics, writing
 
-CONDITIONED = ("prior", "decoder", "distilled")  # what stands on a CLIP
+CONDITIONED = ("prior", "prior_ar", "decoder", "distilled")  # what stands on a CLIP
 
 
 def assemble(
@@ -55,7 +63,7 @@ def assemble(
     clip, folder = _clip(by_stage, base, warn, average)
     stages: dict[str, Stage[Any]] = named_stages(before) if before else {}
     for stage in CONDITIONED:
-        source = by_stage.get(stage) or (base if stage in stages else None)
+        source = by_stage.get(stage) or (base if before and stage in named_networks(before) else None)
         if source:
             _check_clip(clip, source)
     for stage, run in by_stage.items():
@@ -73,6 +81,7 @@ def assemble(
         tuple(stages[stage] for stage in UPSAMPLERS if stage in stages),
         stages.get("distilled"),
         default_quality or (before.default_quality if before else "best"),
+        _prior_ar(by_stage, before, warn, average),
     )
     partial = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
@@ -100,6 +109,17 @@ def _clip(
         raise CheckpointError("no CLIP among the runs: add its run, or a model with --from")
     assert isinstance(network, Clip)
     return network, folder
+
+
+def _prior_ar(
+    by_stage: dict[str, Path], before: System | None, warn: Callable[[str], None], average: str | None
+) -> PriorAr | None:
+    """Return the autoregressive prior of a run, or else the base's if it has one."""
+    if "prior_ar" not in by_stage:
+        return before.prior_ar if before else None
+    network = load_run(by_stage["prior_ar"], warn, average)
+    assert isinstance(network, PriorAr)
+    return network
 
 
 def _guided(decoder: Stage[Any] | None, guidance_scale: float) -> Stage[Any]:

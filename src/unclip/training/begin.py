@@ -17,6 +17,7 @@ from unclip.diffusion.process import Process, ProcessConfig
 from unclip.errors import RequestError
 from unclip.models.clip import ClipConfig
 from unclip.models.decoder import Decoder
+from unclip.models.prior_ar import PriorArConfig
 from unclip.models.upsampler import UpsamplerConfig
 from unclip.presets import SystemConfig
 from unclip.system import StageConfig
@@ -25,6 +26,7 @@ from unclip.text.tokenizer import Tokenizer
 from unclip.training.conditions import TextConditions
 from unclip.training.config import TrainConfig
 from unclip.training.loop import Trainer
+from unclip.training.prior_ar import PriorArTask
 from unclip.training.redrawing import Redrawing
 from unclip.training.runs import (
     WORDS,
@@ -53,7 +55,7 @@ class Order:
     data: str  # what the pictures are, for people to read
     system: SystemConfig
     train: TrainConfig
-    clip: Path | None = None  # a run of CLIP or a model folder; prior and decoder need one
+    clip: Path | None = None  # a run of CLIP or a model folder; priors and decoder need one
     source: Path | None = None  # a run or model folder to start the weights from
     decoder: Path | None = None  # a run or model folder, whose faults an upsampler shall know
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -141,7 +143,10 @@ def _fitted(shape: Any, clip: ClipConfig) -> Any:
         "text_width": clip.text_width,
         "context_length": clip.context_length,
     }
-    return dataclasses.replace(shape, **{name: width for name, width in widths.items() if name in names})
+    fitted = dataclasses.replace(shape, **{name: width for name, width in widths.items() if name in names})
+    if isinstance(fitted, PriorArConfig):  # there are no more components than dimensions
+        return dataclasses.replace(fitted, components=min(fitted.components, clip.embed_dim))
+    return fitted
 
 
 def keep_conditions(run: Path, pictures: Pictures, conditions: TextConditions | Tokenizer) -> None:
@@ -214,11 +219,15 @@ def _task(
 ) -> Task:
     if isinstance(conditions, Tokenizer):
         return ClipTask(conditions)
+    if order.component == "prior_ar":
+        assert conditions is not None
+        return PriorArTask(conditions)
     assert stage is not None
     process, snr_range = Process(stage.process), order.train.snr_range
     if conditions is None:
         size = getattr(order.system, order.component).image_size
-        return UpsamplerTask(process, size, snr_range, redrawing=redrawing)
+        degradation = order.train.degradation
+        return UpsamplerTask(process, size, snr_range, redrawing=redrawing, degradation=degradation)
     if order.component == "prior":
         return PriorTask(conditions, process)
     return DecoderTask(conditions, process, snr_range, timestep_power=order.train.timestep_power)

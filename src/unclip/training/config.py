@@ -6,6 +6,7 @@ from typing import Literal
 from unclip.errors import RequestError
 
 Precision = Literal["float32", "bfloat16"]
+Degradation = Literal["blur", "bsr"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class TrainConfig:
     ema: tuple[float, ...] = (0.05, 0.10)  # relative widths of the power-function averages
     snr_range: tuple[float, float] | None = None  # see Process.loss
     timestep_power: float = 1.0  # of the decoder; below 1, timesteps are more often noisy (random_timesteps)
+    degradation: Degradation = "blur"  # of the small pictures that upsamplers are shown (UpsamplerTask)
     precision: Precision = "float32"  # of the forward pass; weights are always float32
     checkpointing: bool = False  # recompute activations in the backward pass
     log_steps: int = 20  # steps between two lines of metrics; checkpoints fall on these

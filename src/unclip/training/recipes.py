@@ -20,6 +20,16 @@ RECIPES: dict[str, TrainConfig] = {
     "prior": TrainConfig(
         images=200_000, batch_size=256, learning_rate=1e-3, image_size=64, warmup_images=10_000
     ),
+    "prior_ar": TrainConfig(
+        images=200_000,
+        batch_size=256,
+        learning_rate=1e-3,
+        muon_learning_rate=0.01,
+        image_size=64,
+        weight_decay=0.04,  # this and beta2: Ramesh et al. 2022, table 3
+        beta2=0.91,
+        warmup_images=10_000,
+    ),
     "decoder": TrainConfig(
         images=3_000_000,
         batch_size=64,
@@ -46,6 +56,7 @@ RECIPES: dict[str, TrainConfig] = {
         image_size=256,
         snr_range=(1.0, 5.0),
         warmup_images=2_000,
+        degradation="bsr",  # Ramesh et al. 2022, appendix C
     ),
     "distill guidance": TrainConfig(
         images=100_000,
@@ -95,4 +106,6 @@ def recipe(component: str, **asked: Any) -> TrainConfig:
         raise RequestError(f"timestep_power must be above 0 and at most 1, not {config.timestep_power}")
     if component != "decoder" and config.timestep_power != 1:
         raise RequestError(f"timestep_power is for the decoder, not for {component}")
+    if not component.startswith("upsampler") and config.degradation != "blur":
+        raise RequestError(f"degradation is for upsamplers, not for {component}")
     return replace(config, muon_learning_rate=config.muon_learning_rate or None)

@@ -52,6 +52,11 @@ def cropped(pictures: Pictures, index: int, size: int, window: int, small: int) 
     return Example(np.ascontiguousarray(crop), "", Whole(reduced, left, top, side))
 
 
+def whole_rows(truths: Sequence[Any]) -> list[int]:
+    """Return the rows whose truth is a `Whole`: those that are redrawn."""
+    return [row for row, truth in enumerate(truths) if isinstance(truth, Whole)]
+
+
 @dataclass(frozen=True)
 class Redrawing:
     """A frozen decoder that takes noise away again which was added to a picture."""
@@ -64,7 +69,7 @@ class Redrawing:
         self, low_res: Float[Tensor, "b 3 h w"], truths: Sequence[Any], generator: Generator
     ) -> Float[Tensor, "b 3 h w"]:
         """Replace the rows whose truth is a `Whole` by its window, redrawn."""
-        rows = [row for row, truth in enumerate(truths) if isinstance(truth, Whole)]
+        rows = whole_rows(truths)
         if not rows:
             return low_res
         images = to_tensor(np.stack([truths[row].image for row in rows])).to(low_res.device)

@@ -30,7 +30,7 @@ class RunConfig:
     component: str  # a key of NETWORKS
     train: TrainConfig
     network: Any  # the component's config
-    stage: StageConfig | None  # None for CLIP, which does not diffuse
+    stage: StageConfig | None  # None for CLIP and the autoregressive prior, which do not diffuse
     data: str  # what it was trained on, for people to read
     lesson: Lesson | None = None  # what a distilled network is taught; None: it learns from the data alone
 

@@ -11,19 +11,20 @@ from unclip.data.example import Example, Pictures
 from unclip.diffusion.guides import conditional
 from unclip.diffusion.process import Process, SnrRange
 from unclip.training.batches import Batch, Steps
-from unclip.training.redrawing import Redrawing, cropped, redrawn_here
+from unclip.training.config import Degradation
+from unclip.training.degradations import FACTOR, degraded
+from unclip.training.redrawing import Redrawing, cropped, redrawn_here, whole_rows
 from unclip.training.tasks import chance, device_of, normal_like, random_timesteps, sample
-
-FACTOR = 4  # between the sides of what goes in and what comes out
 
 
 @dataclass(frozen=True)
 class UpsamplerTask:
     """The process's loss on crops, beside the crop reduced, at times redrawn by a decoder, and corrupted.
 
-    The reduced crop is blurred (kernel 3, sigma 0.4 to 0.8) half of the time and gets noise of up to 0.1, so
-    that the network does not trust what a decoder drew to the pixel; a share of rows starts from pure noise,
-    so that few steps suffice. Source: Ramesh et al. 2022, appendix C; Karlo for few steps.
+    By "blur", the reduced crop is blurred (kernel 3, sigma 0.4 to 0.8) half of the time and gets noise of up
+    to 0.1, so that the network does not trust what a decoder drew to the pixel. By "bsr" it has the faults of
+    `degraded` instead, or is blurred if a decoder redrew it. A share of rows starts from pure noise, so that
+    few steps suffice. Source: Ramesh et al. 2022, appendix C; Karlo for few steps.
     """
 
     process: Process
@@ -31,6 +32,7 @@ class UpsamplerTask:
     snr_range: SnrRange | None
     pure_noise_share: float = 0.3
     redrawing: Redrawing | None = None
+    degradation: Degradation = "blur"
 
     def draw(self, pictures: Pictures, index: int, size: int) -> Example:
         """Return a crop of `size` pixels of a picture of the target size; captions play no part."""
@@ -56,10 +58,15 @@ class UpsamplerTask:
         self, batch: Batch, pixels: Float[Tensor, "b 3 h w"], generator: Generator
     ) -> Float[Tensor, "b 3 h_low w_low"]:
         """Return what the network is shown of a batch."""
-        low_res = reduced(pixels)
+        blur = self.degradation == "blur"
+        low_res = reduced(pixels) if blur else degraded(pixels, generator)
         if self.redrawing is not None:
             low_res = self.redrawing.put_into(low_res, batch.truths, generator)
-        return self.corrupted(low_res, generator)
+        if blur:
+            return self.corrupted(low_res, generator)
+        if self.redrawing is not None and (rows := whole_rows(batch.truths)):
+            low_res[rows] = self.corrupted(low_res[rows], generator)
+        return low_res
 
     def corrupted(self, low_res: Float[Tensor, "b 3 h w"], generator: Generator) -> Float[Tensor, "b 3 h w"]:
         """Blur half of the pictures and add noise to all."""

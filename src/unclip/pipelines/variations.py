@@ -1,0 +1,68 @@
+"""From a picture to others of the same content."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from unclip.diffusion.driver import Plan
+from unclip.pipelines import stages
+from unclip.pipelines.checks import check_guidance, check_share, seeds
+from unclip.pipelines.given import embed, squares
+from unclip.pipelines.inversion import STEPS, decode, decoder_of, invert, schedule_of
+from unclip.system import System
+
+
+@dataclass(frozen=True)
+class Variations:
+    """One request; the picture is cut to its middle square."""
+
+    image: Image.Image
+    n: int = 1
+    seed: int = 0  # picture k is drawn from seed + k
+    size: int = 256  # pixels a side
+    eta: float = 0.5  # share of each step's noise that is drawn anew; 0 gives the picture back
+    fresh: bool = False  # start from new noise instead of the picture's own: alike in content alone
+    steps: int | None = None  # of the decoder; where it starts from the picture's noise, of the inversion too
+    guidance_scale: float | None = None  # 1 is off; None: off, and the model's own if fresh
+
+
+def check_variations(system: System, request: Variations) -> None:
+    """Raise RequestError for a request that cannot be run."""
+    stage = decoder_of(system)
+    seeds(request.seed, request.n)
+    check_share("eta", request.eta)
+    check_guidance("guidance_scale", request.guidance_scale)
+    system.check_size(request.size)
+    if request.fresh:
+        stages.settings(stage, num_steps=request.steps)
+    else:
+        schedule_of(stage, steps_of(request))
+
+
+def steps_of(request: Variations) -> int:
+    """Return the steps in which the picture is inverted and decoded."""
+    return STEPS if request.steps is None else request.steps
+
+
+def variations(system: System, request: Variations) -> Plan:
+    """Plan variations: encode to embedding and noise by inversion, decode with noise of which some is new.
+
+    Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
+    Source: Ramesh et al. 2022, section 3.1.
+    """
+    check_variations(system, request)
+    stage, drawn = decoder_of(system), seeds(request.seed, request.n)
+    image = squares([request.image], stage.network.config.image_size).to(system.device)
+    if request.fresh:
+        image_embed = embed(system, image).expand(request.n, -1)
+        none = [""] * request.n
+        text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, none)
+        chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
+        images = yield stages.decoder(stage, chosen, image_embed, text, empty, drawn)
+    else:
+        latent = yield from invert(system, image, steps_of(request))
+        scale = 1.0 if request.guidance_scale is None else request.guidance_scale
+        images = yield decode(
+            system, latent.expanded(request.n), drawn, request.eta, steps_of(request), scale
+        )
+    return (yield from stages.enlarged(system, images, request.size, drawn))
