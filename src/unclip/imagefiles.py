@@ -40,17 +40,27 @@ _ASCII = b"ASCII\0\0\0"  # the first eight bytes of an EXIF UserComment name its
 
 def read_image(path: Path) -> Image.Image:
     """Read a picture file as upright RGB. Raises `DataError` if it is missing or broken."""
+    return to_rgb(read_picture(path))
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture file upright, with its transparency. Raises `DataError` if it is missing or broken."""
     try:
-        return decode(path.read_bytes(), str(path))
+        return _upright(path.read_bytes(), str(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give a picture file") from error
 
 
 def decode(data: bytes, name: str) -> Image.Image:
     """Decode a picture as upright RGB. Raises `DataError`, which calls it `name`, if it is broken."""
+    return to_rgb(_upright(data, name))
+
+
+def _upright(data: bytes, name: str) -> Image.Image:
     try:
         with Image.open(BytesIO(data)) as image:
-            return to_rgb(ImageOps.exif_transpose(image))
+            image.load()
+            return ImageOps.exif_transpose(image)
     except Exception as error:  # Pillow's decoders raise whatever they stumble on
         raise DataError(f"{name}: not a whole picture ({error}); replace it or take it out") from error
 

@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from unclip.cli import distill, evaluate, generate, memorisation, model, train, world
+from unclip.cli import (
+    diff,
+    distill,
+    edit,
+    evaluate,
+    generate,
+    interpolate,
+    memorisation,
+    model,
+    probe,
+    train,
+    vary,
+    world,
+)
 from unclip.errors import UnclipError
 
 app = typer.Typer(
@@ -15,6 +28,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(generate.generate)
+app.command()(vary.vary)
+app.command()(edit.edit)
+app.command()(edit.outpaint)
+app.command()(interpolate.interpolate)
+app.command()(interpolate.mix)
+app.command()(diff.diff)
+app.command()(probe.probe)
 app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)

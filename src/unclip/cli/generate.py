@@ -1,35 +1,73 @@
 """`unclip generate`: pictures from a sentence."""
 
-import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from unclip.cli.numbers import pair
+from unclip.cli.output import (
+    CountOption,
+    DeviceOption,
+    GridOption,
+    JsonOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    SizeOption,
+    TrajectoryOption,
+)
 
+if TYPE_CHECKING:
     from unclip.pipelines.text_to_image import TextToImage
     from unclip.system import System
 
 
 def generate(
     sentence: Annotated[str, typer.Argument(help="What the picture shows.")],
-    n: Annotated[int, typer.Option("-n", help="How many pictures; picture k is that of seed + k.")] = 1,
-    size: Annotated[int, typer.Option(help="Pixels a side: 64, 256 or 1024.")] = 256,
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same picture [default: random].")
+    n: CountOption = 1,
+    size: SizeOption = 256,
+    seed: SeedOption = None,
+    negative: Annotated[
+        str | None, typer.Option(help="A sentence to lead away from, where guidance is on.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the decoder [default: the model's].")] = None,
     guidance_scale: Annotated[
         float | None,
         typer.Option(help="How strictly the decoder follows the sentence; 1 is off [default: the model's]."),
     ] = None,
-    prior_guidance_scale: Annotated[
-        float | None, typer.Option(help="The same of the prior [default: the model's].")
+    guidance_interval: Annotated[
+        str | None,
+        typer.Option(help="Timesteps that are guided, as 200,800; 0 is the least noise [default: all]."),
+    ] = None,
+    guidance_rescale: Annotated[
+        float | None, typer.Option(help="Share, 0 to 1, of the contrast that guidance adds to take back.")
+    ] = None,
+    dynamic_threshold: Annotated[
+        float | None,
+        typer.Option(help="Share of the pixels, as 0.995, that keep within range by scaling, not clamping."),
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="ddpm, ddim or dpm++ [default: the model's].")] = None,
+    prior: Annotated[
+        Literal["diffusion", "ar"] | None,
+        typer.Option(help="Which prior draws the image embedding [default: the model's]."),
+    ] = None,
+    prior_steps: Annotated[
+        int | None, typer.Option(help="Steps of the diffusion prior [default: the model's].")
+    ] = None,
+    prior_guidance_scale: Annotated[
+        float | None, typer.Option(help="Guidance scale of the prior [default: the model's].")
+    ] = None,
+    prior_sampler: Annotated[
+        str | None,
+        typer.Option(help="ddpm, ddim, dpm++, or analytic where measured [default: the model's]."),
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option(help="Image embeddings drawn per picture; the one nearest the sentence is kept.")
+    ] = 2,
+    best_of: Annotated[
+        int, typer.Option(help="Small pictures drawn for each one kept: the nearest the sentence by CLIP.")
+    ] = 1,
     quality: Annotated[
         Literal["draft", "standard", "best"] | None,
         typer.Option(
@@ -37,88 +75,56 @@ def generate(
             " [default: the model's]."
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="A .png, .webp or .jpg file, or a folder.")
-    ] = Path(),
-    model: Annotated[Path | None, typer.Option(help="A model folder [default: the bundled model].")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    grid: Annotated[bool, typer.Option("--grid", help="Save all pictures as one sheet.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
+    out: OutOption = Path(),
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    grid: GridOption = False,
+    animation: TrajectoryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make pictures from a sentence."""
-    import secrets
-
-    from unclip.checkpoints.load import load, model_folder
-    from unclip.checkpoints.store import fingerprint
-    from unclip.cli.progress import watch
-    from unclip.imagefiles import check_writable
-    from unclip.pipelines.generation import Generation
+    from unclip.checkpoints.load import load
+    from unclip.cli.output import Drawing, Output, by_seed, deliver, random_seed, slug
+    from unclip.errors import RequestError
     from unclip.pipelines.text_to_image import TextToImage, checked, text_to_image
 
-    seed = secrets.randbelow(2**32) if seed is None else seed
     request = TextToImage(
-        sentence, n, seed, size, steps, guidance_scale, prior_guidance_scale, sampler, quality=quality
+        sentence,
+        n,
+        random_seed(seed),
+        size,
+        steps,
+        guidance_scale,
+        prior_guidance_scale,
+        sampler,
+        candidates,
+        quality,
+        negative,
+        None if guidance_interval is None else pair("guidance interval", guidance_interval, "200,800"),
+        guidance_rescale,
+        dynamic_threshold,
+        prior,
+        prior_steps,
+        prior_sampler,
+        best_of,
     )
+    if animation is not None and best_of > 1:
+        raise RequestError("an animation shows how one picture is drawn: leave out --best-of or --animation")
     system = load(model, device=device)
     checked(system, request)
-    files = _files(out, request, grid)
-    for file in files:
-        check_writable(file)
-    strangers = _say_unknown_words(system, sentence)
-    images = watch(Generation(text_to_image(system, request)))
-    about = _metadata(system, request, fingerprint(model_folder(model)))
-    made = _save(images, files, about, grid)
-    if as_json:
-        print(json.dumps({"files": made, "request": about, "unknown_words": strangers}, indent=1))
-    else:
-        for file in made:
-            print(file)
+    drawing = Drawing(
+        lambda: text_to_image(system, request),
+        slug(sentence),
+        [str(request.seed + k) for k in range(n)],
+        _about(system, request),
+        by_seed(request.seed, n),
+        sentences=[sentence],
+    )
+    deliver(system, model, drawing, Output(out, grid, as_json, animation))
 
 
-def _files(out: Path, request: "TextToImage", grid: bool) -> list[Path]:
-    """Return where the pictures go: `out` itself, numbered for several, or files in that folder."""
-    from unclip.imagefiles import is_picture
-
-    name = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower()).strip("-")[:60] or "picture"
-    if grid:
-        return [out if is_picture(out) else out / f"{name}-{request.seed}-grid.png"]
-    seeds = [request.seed + k for k in range(request.n)]
-    if not is_picture(out):
-        return [out / f"{name}-{seed}.png" for seed in seeds]
-    return [out] if request.n == 1 else [out.with_stem(f"{out.stem}-{seed}") for seed in seeds]
-
-
-def _say_unknown_words(system: "System", sentence: str) -> dict[str, tuple[str, ...]]:
-    from unclip.text.prompts import unknown_words
-
-    strangers = unknown_words(sentence, system.card.words)
-    for word, near in strangers.items():
-        hint = f"; the nearest it knows: {', '.join(near)}" if near else ""
-        typer.echo(f"the model has never seen the word {word!r}{hint}", err=True)
-    return strangers
-
-
-def _metadata(system: "System", request: "TextToImage", model_hash: str) -> dict[str, Any]:
-    from importlib.metadata import version
-
+def _about(system: "System", request: "TextToImage") -> dict[str, Any]:
     from unclip.pipelines.text_to_image import is_distilled, resolved
 
-    return {
-        **resolved(system, request),
-        "decoder": "distilled" if is_distilled(system, request) else "undistilled",
-        "model": system.card.name,
-        "model_hash": model_hash,
-        "version": f"unclip {version('unclip')}",
-    }
-
-
-def _save(images: list["Image"], files: list[Path], about: dict[str, Any], as_grid: bool) -> list[str]:
-    from unclip.imagefiles import save
-    from unclip.images import grid
-
-    if as_grid:
-        save(grid(images), files[0], about)
-    else:
-        for k, (image, file) in enumerate(zip(images, files, strict=True)):
-            save(image, file, {**about, "n": 1, "seed": about["seed"] + k})
-    return [str(file) for file in files]
+    decoder = "distilled" if is_distilled(system, request) else "undistilled"
+    return {**resolved(system, request), "decoder": decoder}

@@ -9,8 +9,7 @@ import typer
 from unclip.cli.source import DataOption
 
 if TYPE_CHECKING:
-    from unclip.data.example import Pictures
-    from unclip.system import Card, System
+    from unclip.system import System
 
 app = typer.Typer(help="Look at models, and make them of runs.", rich_markup_mode=None)
 
@@ -141,30 +140,15 @@ def analytic(
     """Copy a model, its prior's noise measured: that prior can be sampled by Analytic-DPM."""
     from unclip.checkpoints.load import load, model_folder
     from unclip.cli.progress import watch_parts
+    from unclip.cli.source import learned_pictures
     from unclip.training.analytic import check_free, measure_moments, write_measured
     from unclip.training.conditions import TextConditions
 
     check_free(out)
     system = load(model, stages=["prior"], device=device)
     assert system.prior is not None
-    pictures, conditions = _learned_pictures(data, system.card), TextConditions(system.clip, system.tokenizer)
+    pictures, conditions = learned_pictures(data, system.card), TextConditions(system.clip, system.tokenizer)
     with watch_parts() as say:
         moments = measure_moments(system.prior, conditions, pictures, count, points, say)
     write_measured(model_folder(model), out, moments)
     print(out)
-
-
-def _learned_pictures(data: Path | None, card: "Card") -> "Pictures":
-    """Return a folder's pictures; if it holds the world's art, the scenes that the model learned from.
-
-    Raises RequestError if that art is not what the model learned from.
-    """
-    from dataclasses import replace
-
-    from unclip.cli.source import data_folder, learned_world, open_source
-    from unclip.world import Sprites, WorldConfig
-
-    folder, config, seed = data_folder(data), WorldConfig(), 0
-    if Sprites.here(folder):
-        config, seed = learned_world(card)
-    return open_source(folder, seed, replace(config, photographs=0.0))[0]

@@ -9,21 +9,34 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from unclip.pipelines.generation import Generation
     from unclip.training.loop import Progress as Report
 
 
-def watch(generation: "Generation") -> list["Image"]:
-    """Run a generation to its end, with one bar per stage."""
+def watch(generation: "Generation", seen: "list[Image] | None" = None) -> list["Image"]:
+    """Run a generation to its end, with one bar per stage.
+
+    `seen` takes the first picture as it is predicted at every step, at the size of its stage.
+    """
     columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks = {}
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = dict[str, TaskID]()
         for step in generation:
             if step.stage not in tasks:
                 tasks[step.stage] = bars.add_task(step.stage, total=step.num_steps)
             bars.update(tasks[step.stage], completed=step.index)
+            if seen is not None and step.stage.startswith(("decoder", "upsampler")):
+                seen.append(_first(step.x0))
     return generation.images
+
+
+def _first(images: "Tensor") -> "Image":
+    from unclip.images import to_pil
+
+    return to_pil(images[:1])[0]
 
 
 @contextmanager

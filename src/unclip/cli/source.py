@@ -99,3 +99,18 @@ def open_source(path: Path | None, seed: int, config: "WorldConfig") -> tuple["P
     if Sprites.here(folder):
         return World(Sprites.load(folder), seed, config), described(config, seed)
     return open_pictures(folder, seed), folder.name
+
+
+def learned_pictures(data: Path | None, card: "Card") -> "Pictures":
+    """Return a folder's pictures; if it holds the world's art, the scenes that the model learned from.
+
+    Raises RequestError if that art is not what the model learned from.
+    """
+    from dataclasses import replace
+
+    from unclip.world import Sprites, WorldConfig
+
+    folder, config, seed = data_folder(data), WorldConfig(), 0
+    if Sprites.here(folder):
+        config, seed = learned_world(card)
+    return open_source(folder, seed, replace(config, photographs=0.0))[0]

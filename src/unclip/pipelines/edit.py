@@ -73,9 +73,9 @@ def known_pixels(image: Image.Image, mask: Image.Image | None) -> Bool[np.ndarra
             )
         known &= alpha(mask) > 0
     if known.all():
-        of = "neither mask nor picture have" if mask is not None else "the picture has"
+        without = "neither mask nor picture has a" if mask is not None else "the picture has no"
         raise RequestError(
-            f"there is no hole: {of} a pixel of alpha 0; make transparent what shall be painted anew"
+            f"there is no hole: {without} pixel of alpha 0; make transparent what shall be painted anew"
         )
     return known
 
