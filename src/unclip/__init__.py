@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from unclip.errors import RequestError as RequestError
     from unclip.errors import UnclipError as UnclipError
     from unclip.pipelines.generation import Generation as Generation
+    from unclip.pipelines.generation import decode as decode
     from unclip.pipelines.generation import diff as diff
     from unclip.pipelines.generation import edit as edit
     from unclip.pipelines.generation import generate as generate
     from unclip.pipelines.generation import interpolate as interpolate
+    from unclip.pipelines.generation import invert as invert
     from unclip.pipelines.generation import mix as mix
     from unclip.pipelines.generation import outpaint as outpaint
     from unclip.pipelines.generation import probe as probe
@@ -33,10 +35,12 @@ _HOMES = {
     "RequestError": "errors",
     "UnclipError": "errors",
     "Generation": "pipelines.generation",
+    "decode": "pipelines.generation",
     "diff": "pipelines.generation",
     "edit": "pipelines.generation",
     "generate": "pipelines.generation",
     "interpolate": "pipelines.generation",
+    "invert": "pipelines.generation",
     "mix": "pipelines.generation",
     "outpaint": "pipelines.generation",
     "probe": "pipelines.generation",

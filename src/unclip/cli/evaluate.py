@@ -42,6 +42,10 @@ def evaluate(
         Literal["draft", "standard", "best"] | None,
         typer.Option(help="Which decoder draws [default: the model's]."),
     ] = None,
+    prior: Annotated[
+        Literal["diffusion", "ar"] | None,
+        typer.Option(help="Which prior draws the image embedding [default: the model's]."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
     concepts: Annotated[
         int | None, typer.Option(help="Kinds of things to ask for [default: those of the model's training].")
@@ -63,7 +67,13 @@ def evaluate(
     from unclip.imagefiles import check_writable
     from unclip.pipelines.text_to_image import TextToImage, checked
 
-    asked = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler, "quality": quality}
+    asked = {
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "sampler": sampler,
+        "quality": quality,
+        "prior": prior,
+    }
     settings = {name: value for name, value in asked.items() if value is not None}
     if as_json is not None:
         check_writable(as_json)

@@ -110,12 +110,15 @@ def edit(system: System, request: Edit) -> Plan:
 def resized(
     image: Image.Image, known: Bool[np.ndarray, "h w"], size: int
 ) -> tuple[Image.Image, Bool[np.ndarray, "h_new w_new"]]:
-    """Resize a picture and its known pixels so that the shorter side has `size` pixels."""
+    """Resize a picture and its known pixels so that the shorter side has `size` pixels.
+
+    Known are those to which nothing in the hole has contributed.
+    """
     scale = size / min(image.size)
     new = (round(image.width * scale), round(image.height * scale))
     if new == image.size:
         return image, known
-    hole = Image.fromarray(~known).convert("L").resize(new, Image.Resampling.BILINEAR)
+    hole = Image.fromarray((~known).astype(np.float32)).resize(new, Image.Resampling.BICUBIC)
     return image.resize(new, Image.Resampling.BICUBIC), np.asarray(hole) == 0
 
 

@@ -1,18 +1,23 @@
 """Every task as users call it: all at once, or a step at a time."""
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, TypeVar
 
 from PIL import Image
 from torch import Tensor
 
-from unclip.diffusion.driver import Plan, Step, drive
+from unclip.diffusion.driver import Denoising, Plan, Step, drive, finish, run
 from unclip.images import to_pil
+from unclip.pipelines.checks import check_share, seeds
 from unclip.pipelines.edit import Edit
 from unclip.pipelines.edit import edit as plan_edit
+from unclip.pipelines.given import squares
 from unclip.pipelines.interpolation import Interpolation, Mix, Part
 from unclip.pipelines.interpolation import interpolation as plan_interpolation
 from unclip.pipelines.interpolation import mix as plan_mix
+from unclip.pipelines.inversion import STEPS, Latent, decoder_of
+from unclip.pipelines.inversion import decode as plan_decoding
+from unclip.pipelines.inversion import invert as plan_inversion
 from unclip.pipelines.outpaint import Outpaint
 from unclip.pipelines.outpaint import outpaint as plan_outpaint
 from unclip.pipelines.probe import Probe
@@ -23,6 +28,18 @@ from unclip.pipelines.text_to_image import TextToImage, text_to_image
 from unclip.pipelines.variations import Variations
 from unclip.pipelines.variations import variations as plan_variations
 from unclip.system import System
+
+R = TypeVar("R")
+
+
+def result(plan: Generator[Denoising, Tensor, R]) -> R:
+    """Run every stage that a plan, or a part of one, asks for, and return what it returns."""
+    denoising = next(plan)
+    while True:
+        try:
+            denoising = plan.send(finish(run(denoising)))
+        except StopIteration as stop:
+            return stop.value
 
 
 class Generation:
@@ -125,3 +142,25 @@ def probe(model: System, image: Image.Image, **settings: Any) -> list[Image.Imag
     Raises RequestError for a request that cannot be run.
     """
     return Generation(plan_probe(model, Probe(image, **settings))).images
+
+
+def invert(model: System, images: Sequence[Image.Image], steps: int = STEPS) -> Latent:
+    """Find what the decoder draws pictures from, their middle squares: embeddings and noise, one row each.
+
+    Raises RequestError for steps that the schedule cannot be walked in.
+    """
+    size = decoder_of(model).network.config.image_size
+    return result(plan_inversion(model, squares(images, size), steps))
+
+
+def decode(
+    model: System, latent: Latent, eta: float = 0.0, seed: int = 0, steps: int = STEPS
+) -> list[Image.Image]:
+    """Draw latents at the decoder's size, in the steps they were found in; eta 0 gives the pictures back.
+
+    `eta`, 0 to 1, is the share of each step's noise that is drawn anew, for row k from seed + k. Raises
+    RequestError for another eta, seed, or number of steps.
+    """
+    check_share("eta", eta)
+    drawn = seeds(seed, len(latent.error))
+    return to_pil(finish(run(plan_decoding(model, latent, drawn, eta, steps))))

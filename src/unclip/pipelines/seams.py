@@ -27,9 +27,10 @@ def feathered(images: Float[Tensor, "b 3 h w"], known: Bool[Tensor, "h w"]) -> F
     painted = images
     while width >= 1:
         beside = _neighbours(kept * painted) / neighbours.clamp(min=1)
-        step = edge * (beside - painted)
-        spread = _blurred(step, width) / _blurred(edge, width).clamp(min=1e-6)
-        near = (2 * _blurred(kept, width)).clamp(max=1)  # 1 at a straight edge, 0 far from it
+        step = _blurred(edge * (beside - painted), width)
+        edges, shares, whole = _blurred(torch.cat([edge, kept, torch.ones_like(kept)], 1), width).split(1, 1)
+        spread = step / edges.clamp(min=1e-6)
+        near = (2 * shares / whole).clamp(max=1)  # 1 at a straight edge, 0 far from it
         painted = torch.where(known, images, (painted + near * spread).clamp(-1, 1))
         width /= 2
     return painted
