@@ -22,7 +22,7 @@ from torch import Tensor
 
 import unclip
 from unclip.cli.source import learned_world
-from unclip.diffusion.driver import drive, finish, run
+from unclip.diffusion.driver import finish, run
 from unclip.evaluation.judges.store import load_judges
 from unclip.evaluation.metrics import frechet_distance
 from unclip.images import to_pil, to_tensor
@@ -31,7 +31,6 @@ from unclip.pipelines.generation import result
 from unclip.pipelines.given import embed
 from unclip.pipelines.inversion import Latent, decode, invert
 from unclip.pipelines.sentences import PriorSettings, draw_embeds
-from unclip.pipelines.variations import Variations, variations
 from unclip.system import System
 from unclip.world import Sprites, World
 
@@ -124,19 +123,27 @@ def edits(system: System, scenes: Scenes) -> dict[str, Any]:
 def alike(system: System, scenes: Scenes) -> dict[str, Any]:
     images, _ = scenes(101)
     embeds = embed(system, images)
+    drawn: dict[str, list[Tensor]] = {"eta 0.5": [], "eta 1": [], "fresh": []}
+    assert system.decoder is not None
+    for part in batches(100, 25):
+        latent: Latent = result(invert(system, images[part]))
+        twice = Latent(*(t.repeat_interleave(2, 0) for t in (latent.image_embed, latent.x_T, latent.error)))
+        seeds = range(2 * part.start, 2 * part.stop)
+        for name, eta in (("eta 0.5", 0.5), ("eta 1", 1.0)):
+            drawn[name].append(finish(run(decode(system, twice, seeds, eta))))
+        chosen = stages.settings(system.decoder)
+        fresh = stages.decoder_of_embeds(system, system.decoder, chosen, twice.image_embed, seeds)
+        drawn["fresh"].append(finish(run(fresh)))
     found = {}
-    for name, settings in {"eta 0.5": {}, "eta 1": {"eta": 1.0}, "fresh": {"fresh": True}}.items():
-        nearer, siblings = 0, list[float]()
-        for k in range(100):
-            request = Variations(to_pil(images[k : k + 1])[0], n=2, seed=k, size=64, **settings)
-            drawn = finish(drive(variations(system, request)))
-            own, other = (F.cosine_similarity(embed(system, drawn), embeds[i]) for i in (k, k + 1))
-            nearer += bool(own[0] > other[0])
-            siblings.append(psnr(drawn[:1], drawn[1:]).item())
+    for name, parts in drawn.items():
+        pictures = torch.cat(parts).clamp(-1, 1)
+        seen = embed(system, pictures[::2])
+        own, other = (F.cosine_similarity(seen, embeds[k : k + 100]) for k in (0, 1))
+        siblings = psnr(pictures[::2], pictures[1::2])
         found[name] = {
-            "nearer_to_source_of_100": nearer,
-            "siblings_psnr_median": float(np.median(siblings)),
-            "siblings_under_25_dB_of_100": sum(value < 25 for value in siblings),
+            "nearer_to_source_of_100": int((own > other).sum()),
+            "siblings_psnr_median": siblings.median().item(),
+            "siblings_under_25_dB_of_100": int((siblings < 25).sum()),
         }
     return found
 

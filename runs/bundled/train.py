@@ -32,11 +32,19 @@ from unclip.training.runs import is_run
 from unclip.world import Sprites, World, WorldConfig, described, load_photographs
 
 # Shares of the time. CLIP comes first, since prior and decoder stand on it.
-SHARES = {"clip": 0.14, "prior": 0.07, "decoder": 0.60, "upsampler256": 0.11, "upsampler1024": 0.08}
+SHARES = {
+    "clip": 0.14,
+    "prior": 0.06,
+    "prior_ar": 0.06,
+    "decoder": 0.56,
+    "upsampler256": 0.10,
+    "upsampler1024": 0.08,
+}
 # What a GPU is fed instead of the recipe's batches, which suit two CPU cores.
 GPU = {
     "clip": {"batch_size": 2048},
     "prior": {"batch_size": 1024},
+    "prior_ar": {"batch_size": 1024},
     "decoder": {"batch_size": 512, "learning_rate": 1e-3},
     "upsampler256": {"batch_size": 256},
     "upsampler1024": {"batch_size": 64},
@@ -57,7 +65,7 @@ class Plan:
     spent: float = 0.0  # seconds, of all slices
     images: dict[str, int] = field(default_factory=dict)  # length of each stage, once timed
     done: dict[str, int] = field(default_factory=dict)  # images trained on so far
-    precision: Precision | None = None  # of all stages, once measured
+    precision: Precision = "float32"  # of all stages; measured once
 
     def finished(self, stage: str) -> bool:
         return stage in self.images and self.done.get(stage, 0) >= self.images[stage]
@@ -121,7 +129,7 @@ class Slice:
         config = replace(
             RECIPES[stage],
             images=images,
-            precision=self.plan.precision or "float32",
+            precision=self.plan.precision,
             log_steps=self.options.log_steps,
             **(GPU[stage] if cuda else {}),
         )
@@ -189,7 +197,8 @@ def carry_on(options: argparse.Namespace) -> tuple[Plan, Path | None]:
     """Return the plan so far and, if the work folder is bare, the model that was carried here."""
     path = options.export / "plan.json"
     if not path.exists():
-        return Plan(), None
+        fast = options.device.type == "cuda" or has_bfloat16()
+        return Plan(precision="bfloat16" if fast else "float32"), None
     plan = Plan(**json.loads(path.read_text()))
     carried = options.work / "carried" / "model"
     if not carried.exists() and not is_run(options.work / "clip"):
@@ -223,8 +232,6 @@ def main() -> None:
     options.world = World(Sprites.load(options.data), 0, config, photographs)
     options.world_name = described(config, 0)
     plan, carried = carry_on(options)
-    fast = options.device.type == "cuda" or has_bfloat16()
-    plan.precision = plan.precision or ("bfloat16" if fast else "float32")
     now = Slice(options, plan, carried)
     for stage in SHARES:
         if not plan.finished(stage) and not now.over():

@@ -11,6 +11,7 @@ from unclip.imagefiles import read_metadata
 
 SENTENCE = "a red cube on a table"
 Refused = Callable[..., str]
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 def generate(unclip: Any, model: Path, *arguments: object) -> list[Path]:
@@ -95,6 +96,102 @@ def test_the_larger_sizes_go_through_the_upsamplers(unclip: Any, model_folder: P
         assert image.size == (256, 256)
 
 
+def test_what_was_asked_for_is_in_the_metadata(unclip: Any, model_folder: Path, tmp_path: Path) -> None:
+    arguments = ("--negative", "a blue apple", "--guidance-interval", "200,800", "--guidance-rescale", 0.7)
+    arguments += ("--dynamic-threshold", 0.995, "--prior-steps", 3, "--prior-sampler", "ddim")
+    (file,) = generate(unclip, model_folder, *arguments, "--seed", 1, "-o", tmp_path / "x.png")
+    expected = {"negative": "a blue apple", "guidance_interval": [200, 800], "guidance_rescale": 0.7}
+    expected |= {"dynamic_threshold": 0.995, "prior": "diffusion", "prior_steps": 3, "prior_sampler": "ddim"}
+    assert expected.items() <= read_metadata(file).items()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--negative", "a blue apple"),
+        ("--guidance-interval", "0,300"),
+        ("--guidance-rescale", 1),
+        ("--dynamic-threshold", 0.5),
+        ("--prior-steps", 5),
+        ("--best-of", 4),
+    ],
+)
+def test_every_option_changes_the_picture(
+    unclip: Any, model_folder: Path, tmp_path: Path, arguments: tuple[object, ...]
+) -> None:
+    common = ("--guidance-scale", 8, "--seed", 1)  # so strong that it leaves the range
+    (plain,) = generate(unclip, model_folder, *common, "-o", tmp_path / "plain.png")
+    (other,) = generate(unclip, model_folder, *common, *arguments, "-o", tmp_path / "other.png")
+    a, b = (np.asarray(Image.open(file), dtype=int) for file in (plain, other))
+    assert abs(a - b).max() > 2
+
+
+def test_of_several_pictures_one_is_kept_for_each(unclip: Any, model_folder: Path, tmp_path: Path) -> None:
+    arguments = ("--best-of", 3, "-n", 2, "--seed", 5)
+    files = generate(unclip, model_folder, *arguments, "-o", tmp_path / "out")
+    assert [(read_metadata(file)["seed"], read_metadata(file)["best_of"]) for file in files] == [
+        (5, 3),
+        (6, 3),
+    ]
+    (alone,) = generate(unclip, model_folder, "--best-of", 3, "--seed", 6, "-o", tmp_path / "alone.png")
+    a, b = (np.asarray(Image.open(file), dtype=int) for file in (files[1], alone))
+    assert abs(a - b).max() <= 2
+
+
+def test_the_autoregressive_prior_draws_if_asked_for(unclip: Any, ar_folder: Path, tmp_path: Path) -> None:
+    by_diffusion, by_tokens = (
+        generate(unclip, ar_folder, "--prior", kind, "--seed", 1, "-o", tmp_path / f"{kind}.png")[0]
+        for kind in ("diffusion", "ar")
+    )
+    assert read_metadata(by_tokens)["prior"] == "ar"
+    assert read_metadata(by_tokens)["prior_steps"] is None
+    a, b = (np.asarray(Image.open(file), dtype=int) for file in (by_diffusion, by_tokens))
+    assert abs(a - b).max() > 2
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng"])
+def test_an_animation_shows_how_the_first_picture_is_drawn(
+    unclip: Any, model_folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    film = tmp_path / f"film{suffix}"
+    arguments = ("--steps", 3, "-n", 2, "--seed", 5, "--animation", film, "-o", tmp_path / "x.png")
+    files = generate(unclip, model_folder, *arguments)
+    assert files == [tmp_path / "x-5.png", tmp_path / "x-6.png", film]
+    assert read_metadata(film)["prompt"] == SENTENCE
+    with Image.open(film) as image:
+        assert getattr(image, "n_frames", 1) == 3  # the last of three steps is the picture itself
+        assert image.size == (64, 64)
+
+
+def test_an_animation_goes_on_through_the_upsamplers(unclip: Any, model_folder: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.apng"
+    arguments = ("--size", 256, "--steps", 3, "--animation", film, "-o", tmp_path / "x.png")
+    assert unclip("generate", SENTENCE, "--model", model_folder, *arguments).code == 0
+    with Image.open(film) as image:
+        assert getattr(image, "n_frames", 1) == 3 + 2
+        assert image.size == (256, 256)
+
+
+def test_a_distilled_decoder_is_passed_over_by_what_it_cannot_do(
+    unclip: Any, distilled_folder: Path, tmp_path: Path
+) -> None:
+    out = ("--seed", 1, "-o", tmp_path / "x.png")
+    (file,) = generate(unclip, distilled_folder, "--negative", "a blue apple", *out)
+    assert read_metadata(file)["decoder"] == "undistilled"
+    (file,) = generate(unclip, distilled_folder, "--quality", "standard", *out)
+    assert read_metadata(file)["decoder"] == "distilled"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--negative", "a cube"), ("--guidance-interval", "0,9"), ("--guidance-rescale", 0.5)]
+)
+def test_a_distilled_decoder_refuses_what_it_cannot_do(
+    refused: Refused, distilled_folder: Path, arguments: tuple[object, ...]
+) -> None:
+    line = refused("generate", SENTENCE, *arguments, "--quality", "standard", "--model", distilled_folder)
+    assert "the distilled decoder takes the guidance scale alone" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -108,6 +205,26 @@ def test_the_larger_sizes_go_through_the_upsamplers(unclip: Any, model_folder: P
         ((SENTENCE, "--guidance-scale", -1), "guidance_scale must be between 0 and 100"),
         ((SENTENCE, "--seed", -1), "seed must be between"),
         ((SENTENCE, "--device", "abacus"), "device 'abacus' is not available"),
+        ((SENTENCE, "--negative", " "), "the negative sentence is empty"),
+        ((SENTENCE, "--negative", "a red cube " * 40), "the negative sentence has"),
+        (
+            (SENTENCE, "--guidance-interval", "ab"),
+            "guidance interval 'ab' is not two whole numbers, as 200,800",
+        ),
+        ((SENTENCE, "--guidance-interval", "200"), "guidance interval '200' is not two whole numbers"),
+        ((SENTENCE, "--guidance-interval", "800,200"), "guidance_interval must rise, not go from 800 to 200"),
+        ((SENTENCE, "--guidance-rescale", 1.5), "guidance_rescale must be between 0 and 1, not 1.5"),
+        ((SENTENCE, "--dynamic-threshold", 0), "dynamic_threshold must be above 0"),
+        ((SENTENCE, "--dynamic-threshold", 2), "dynamic_threshold must be between 0 and 1, not 2"),
+        ((SENTENCE, "--best-of", 0), "best_of must be at least 1, not 0"),
+        ((SENTENCE, "--best-of", 2, "--animation", "x.gif"), "leave out --best-of or --animation"),
+        ((SENTENCE, "--animation", "x.png"), "cannot animate as '.png'; use one of .gif, .webp, .apng"),
+        ((SENTENCE, "--candidates", 0), "candidates must be at least 1, not 0"),
+        ((SENTENCE, "--prior", "ar"), "this model has no autoregressive prior"),
+        ((SENTENCE, "--prior", "none"), "Invalid value for '--prior'"),
+        ((SENTENCE, "--prior-steps", 0), "steps must be between 1 and 1000, not 0"),
+        ((SENTENCE, "--prior-sampler", "euler"), "sampler 'euler' is not one of ddpm, ddim, dpm++"),
+        ((SENTENCE, "--prior-sampler", "analytic"), "measure a prior's with `unclip model analytic`"),
         ((SENTENCE, "--out", "x.gif"), "cannot save as '.gif'"),
         ((SENTENCE, "--out", "/proc/nowhere/x.png"), "cannot be written"),
         ((), "Missing argument"),
@@ -117,6 +234,11 @@ def test_bad_input_is_refused(
     refused: Refused, model_folder: Path, arguments: tuple[object, ...], said: str
 ) -> None:
     assert said in refused("generate", *arguments, "--model", model_folder)
+
+
+def test_the_autoregressive_prior_has_no_steps(refused: Refused, ar_folder: Path) -> None:
+    line = refused("generate", SENTENCE, "--prior", "ar", "--prior-steps", 3, "--model", ar_folder)
+    assert "the autoregressive prior draws its tokens one by one: leave steps and sampler out" in line
 
 
 def test_a_missing_model_is_named(refused: Refused, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from unclip.diffusion.guides import (
     classifier_free,
     conditional,
     dynamic_threshold,
+    fused,
+    known_region,
 )
 from unclip.diffusion.process import Prediction, Process, ProcessConfig
 from unclip.diffusion.samplers import Query
@@ -213,3 +215,107 @@ def test_a_threshold_that_cuts_nothing_within_the_range_is_a_clamp() -> None:
     x0 = torch.rand(2, 100)
     x0[:, :5] = 7.0
     assert torch.equal(thresholded(x0, 0.9)[0].x0, x0.clamp(-1, 1))
+
+
+# Two estimates of x0 in one
+
+
+@pytest.mark.parametrize("t", [0, 20, 500, 999])
+def test_a_network_without_error_is_believed(t: int) -> None:
+    question, plain = query(t), conditional(Process(ProcessConfig()), GIVEN)
+    expected, _ = answered(plain, question)
+    close(answered(fused(PROCESS, plain, torch.zeros(2)), question)[0], expected)
+
+
+@pytest.mark.parametrize("t", [0, 20, 500])
+def test_a_network_that_knows_nothing_leaves_x_t(t: int) -> None:
+    question, plain = query(t), conditional(PROCESS, GIVEN)
+    prediction, _ = answered(fused(PROCESS, plain, torch.full((2,), 1e9)), question)
+    signal, _ = PROCESS.scales(torch.full((2,), t), question.x_t)
+    torch.testing.assert_close(prediction.x0, question.x_t / signal)
+    assert prediction.eps.abs().max() < 1e-2
+
+
+def test_estimates_weigh_by_their_inverse_variances() -> None:
+    process, question = Process(ProcessConfig()), query(500)
+    plain, error = conditional(process, GIVEN), torch.tensor([0.3, 2.0])
+    network, _ = answered(plain, question)
+    prediction, _ = answered(fused(process, plain, error), question)
+    alpha_bar = process.schedule.alpha_bar(500)
+    weights = 1 / error[:, None].square(), alpha_bar / (1 - alpha_bar)
+    other = question.x_t / alpha_bar**0.5
+    expected = (weights[0] * network.x0 + weights[1] * other) / (weights[0] + weights[1])
+    torch.testing.assert_close(prediction.x0, expected)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.1, 1e3])
+def test_a_fused_prediction_describes_x_t(error: float) -> None:
+    for t in (5, 100, 500, 999):
+        question = query(t)
+        prediction, asked = answered(
+            fused(PROCESS, conditional(PROCESS, GIVEN), torch.tensor([error, 0.2])), question
+        )
+        again = PROCESS.q_sample(prediction.x0, torch.full((2,), t), prediction.eps)
+        torch.testing.assert_close(again, question.x_t, atol=1e-5, rtol=1e-5)
+        assert len(asked) == 1
+
+
+# What is known of a picture
+
+MASK = torch.tensor([[True, False, True, False], [False, False, True, True]])
+KNOWN = torch.linspace(-1, 1, 8).view(2, 4)
+
+
+def test_what_is_known_comes_back_and_the_rest_is_the_guides() -> None:
+    question, plain = query(), conditional(PROCESS, GIVEN)
+    noise = torch.randn(2, 4)
+    prediction, (rows,) = answered(known_region(PROCESS, plain, KNOWN, MASK, lambda: noise), question)
+    within, _ = answered(plain, Query(rows.x_t, 500))
+    assert torch.equal(prediction.x0[MASK], KNOWN[MASK])
+    assert torch.equal(prediction.x0[~MASK], within.x0[~MASK])
+    again = PROCESS.q_sample(prediction.x0, rows.t, prediction.eps)
+    torch.testing.assert_close(again, question.x_t)
+
+
+@pytest.mark.parametrize("t", [0, 500, 999])
+def test_the_network_sees_what_is_known_as_noisy_as_the_rest(t: int) -> None:
+    question, noise = query(t), torch.randn(2, 4)
+    guide = known_region(PROCESS, conditional(PROCESS, GIVEN), KNOWN, MASK, lambda: noise)
+    _, (rows,) = answered(guide, question)
+    noisy = PROCESS.q_sample(KNOWN, torch.full((2,), t), noise)
+    assert torch.equal(rows.x_t[MASK], noisy[MASK])
+    assert torch.equal(rows.x_t[~MASK], question.x_t[~MASK])
+    assert rows.t.tolist() == [t, t]
+
+
+def test_every_query_shows_what_is_known_in_new_noise() -> None:
+    guide = known_region(PROCESS, conditional(PROCESS, GIVEN), KNOWN, MASK, lambda: torch.randn(2, 4))
+    question = query()
+    seen = [answered(guide, question)[1][0].x_t for _ in range(2)]
+    assert not torch.equal(seen[0][MASK], seen[1][MASK])
+    assert torch.equal(seen[0][~MASK], seen[1][~MASK])
+
+
+def test_where_nothing_is_known_nothing_changes() -> None:
+    question, plain = query(), classifier_free(PROCESS, GIVEN, ABSENT, 3.0)
+    none = torch.zeros(2, 4, dtype=torch.bool)
+    found, (rows,) = answered(known_region(PROCESS, plain, KNOWN, none, lambda: torch.randn(2, 4)), question)
+    expected, (asked,) = answered(plain, question)
+    assert torch.equal(rows.x_t, asked.x_t)
+    close(found, expected)
+
+
+def test_the_variance_of_what_is_not_known_stays() -> None:
+    process = Process(ProcessConfig(prediction="eps", variance="learned_range"))
+
+    def network(rows: Rows) -> Tensor:
+        return torch.cat([rows.x_t, rows.conditions["shift"].expand_as(rows.x_t)], dim=1)
+
+    plain = conditional(process, GIVEN)
+    for guide in (
+        known_region(process, plain, KNOWN, MASK, lambda: torch.randn(2, 4)),
+        fused(process, plain, torch.tensor([0.1, 0.2])),
+    ):
+        prediction, _ = answered(guide, query(), network)
+        assert prediction.variance_mix is not None
+        assert prediction.variance_mix[:, 0].tolist() == [1.0, 1.5]

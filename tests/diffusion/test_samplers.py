@@ -16,11 +16,13 @@ from unclip.diffusion.samplers import (
     Sampling,
     analytic,
     ddim,
+    ddim_inversion,
     ddpm,
     dpm_solver_pp,
+    glance,
     moment_at,
 )
-from unclip.diffusion.schedule import Schedule, cosine, respace
+from unclip.diffusion.schedule import Schedule, cosine, resampled, respace
 
 Network = Callable[[Query], Prediction]
 ALL = {
@@ -271,3 +273,132 @@ def test_moments_are_read_between_where_they_were_measured() -> None:
     assert [moment_at(moments, t, 101) for t in (25, 80)] == pytest.approx([0.25, 0.62])
     assert [moment_at((0.3,), t, 101) for t in (0, 60, 100)] == [0.3] * 3
     assert moment_at((0.3, 0.4), 0, 1) == 0.3
+
+
+# Timesteps that rise again
+
+RISING = replace(COSINE, timesteps=(999, 600, 300, 999, 600, 300, 100, 20, 300, 100, 20))
+
+
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+def test_nothing_is_asked_on_the_way_up(sampler: Sampler) -> None:
+    x0 = normal(2, 3)
+    found, queries = sample(sampler(RISING, normal(2, 3), partial(normal, 2, 3)), knows(x0))
+    assert [query.t for query in queries] == [999, 600, 999, 600, 300, 100, 300, 100, 20]
+    assert len(queries) == RISING.num_steps
+    torch.testing.assert_close(found, x0)
+
+
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+def test_what_is_noised_again_has_the_variance_of_its_timestep(sampler: Sampler) -> None:
+    """All is linear in the draws where x0 is always 0: the variance is the sum of squares."""
+    if sampler is ALL["analytic"]:
+        sampler = partial(analytic, moments=lambda t: 1.0)  # x0 is known for certain
+    draws = iter(torch.eye(20, dtype=torch.float64))
+    x_t, x0 = next(draws), torch.zeros(20, dtype=torch.float64)
+    _, queries = sample(sampler(RISING, x_t, draws.__next__), knows(x0))
+    for query in queries:
+        variance = query.x_t.square().sum().item()
+        assert variance == pytest.approx(1 - COSINE.alpha_bar(query.t), rel=1e-6)
+
+
+@pytest.mark.parametrize("sampler", ALL.values(), ids=ALL)
+def test_a_schedule_that_is_walked_once_is_the_plain_one(sampler: Sampler) -> None:
+    draws = [normal(4) for _ in range(11)]
+    plain = respace(COSINE, 10)
+    once, twice = (resampled(plain, 4, times) for times in (1, 2))
+    expected, _ = sample(sampler(plain, draws[0], iter(draws[1:]).__next__), wavy)
+    found, _ = sample(sampler(once, draws[0], iter(draws[1:]).__next__), wavy)
+    assert torch.equal(found, expected)
+    other, _ = sample(sampler(twice, draws[0], partial(normal, 4)), wavy)
+    assert not torch.allclose(other, expected)
+
+
+@pytest.mark.parametrize("sampler", [ddim, dpm_solver_pp])
+def test_a_solver_begins_anew_where_it_was_noised_again(sampler: Sampler) -> None:
+    """What it remembers of the steps before says nothing about the new path."""
+    schedule = replace(COSINE, timesteps=(900, 600, 300, 600, 300, 100))
+    found, queries = sample(sampler(schedule, normal(4), partial(normal, 4)), wavy)
+    again = next(query for query in reversed(queries) if query.t == 600)
+    rest = replace(COSINE, timesteps=(600, 300, 100))
+    expected, _ = sample(sampler(rest, again.x_t, no_noise), wavy)
+    assert torch.equal(found, expected)
+
+
+def test_ddpm_draws_from_the_distribution_of_the_data_also_when_resampled() -> None:
+    noise = partial(normal, 20_000)
+    schedule = resampled(respace(COSINE, 200), 40, 2)
+    found, _ = sample(ddpm(schedule, noise(), noise), gaussian(2.0, 0.5, COSINE))
+    assert found.mean().item() == pytest.approx(2.0, abs=0.03)
+    assert found.std().item() == pytest.approx(0.5, abs=0.03)
+
+
+# Inversion
+
+
+def error_of_inversion(num_steps: int, refinements: int, last: int = 900) -> float:
+    """How far data from N(2, 0.5^2) come back from their noise at timestep `last`."""
+    visited = (round(i * last / (num_steps - 1)) for i in range(num_steps))
+    schedule = replace(COSINE, timesteps=tuple(visited)[::-1])
+    network = gaussian(2.0, 0.5, COSINE)
+    x0 = torch.linspace(0, 4, 17).double()
+    x_T, queries = sample(ddim_inversion(schedule, x0, refinements), network)
+    assert len(queries) == num_steps * (1 + refinements)
+    again, _ = sample(ddim(schedule, x_T, no_noise), network)
+    return (again - x0).abs().max().item()
+
+
+@pytest.mark.parametrize(("num_steps", "refinements"), [(3, 200), (10, 50), (50, 12)])
+def test_inversion_undoes_ddim_to_the_precision_of_floats(num_steps: int, refinements: int) -> None:
+    assert error_of_inversion(num_steps, refinements) < 1e-12
+
+
+def test_inversion_up_to_pure_noise_comes_back_as_well_as_pictures_need() -> None:
+    """The iteration is slow where next to nothing of the picture is left."""
+    assert error_of_inversion(50, 0, last=999) < 1e-2
+    assert error_of_inversion(50, 1, last=999) < 2e-3
+
+
+@pytest.mark.parametrize("num_steps", [3, 10, 50])
+def test_every_refinement_brings_inversion_nearer(num_steps: int) -> None:
+    errors = [error_of_inversion(num_steps, refinements) for refinements in range(6)]
+    for coarse, fine in pairwise(errors):
+        assert fine < 0.8 * coarse
+
+
+@pytest.mark.parametrize("refinements", [0, 1, 2])
+def test_more_steps_bring_inversion_nearer(refinements: int) -> None:
+    errors = [error_of_inversion(num_steps, refinements) for num_steps in (15, 60, 240)]
+    for coarse, fine in pairwise(errors):
+        assert fine < 0.3 * coarse
+
+
+def test_inversion_asks_upwards_from_the_least_noise() -> None:
+    schedule = replace(COSINE, timesteps=(999, 400, 20))
+    x0 = normal(2)
+    _, queries = sample(ddim_inversion(schedule, x0), wavy)
+    assert [query.t for query in queries] == [20, 400, 999]
+    torch.testing.assert_close(queries[0].x_t, math.sqrt(COSINE.alpha_bar(20)) * x0)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 0.3)])
+def test_data_become_standard_normal_noise(mean: float, std: float) -> None:
+    x0 = mean + std * normal(20_000)
+    x_T, _ = sample(ddim_inversion(respace(COSINE, 200), x0, refinements=2), gaussian(mean, std, COSINE))
+    assert x_T.mean().item() == pytest.approx(0, abs=0.03)
+    assert x_T.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_noise_that_ddim_has_drawn_from_is_found_again() -> None:
+    schedule, noise = replace(COSINE, timesteps=(900, 700, 500, 300, 100, 0)), normal(5)
+    x0, _ = sample(ddim(schedule, noise, no_noise), gaussian(2.0, 0.5, COSINE))
+    found, _ = sample(ddim_inversion(schedule, x0, refinements=100), gaussian(2.0, 0.5, COSINE))
+    torch.testing.assert_close(found, noise)
+
+
+def test_a_glance_asks_once_and_returns_what_is_seen() -> None:
+    x_t, x0 = normal(2, 3), normal(2, 3)
+    found, (query,) = sample(glance(x_t, 70), knows(x0))
+    assert torch.equal(found, x0)
+    assert torch.equal(query.x_t, x_t)
+    assert query.t == 70

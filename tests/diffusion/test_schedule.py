@@ -1,12 +1,13 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unclip.diffusion.schedule import SCHEDULES, Schedule, cosine, linear, respace
+from unclip.diffusion.schedule import SCHEDULES, Schedule, cosine, linear, resampled, respace
 from unclip.errors import RequestError
 
 
@@ -93,3 +94,51 @@ def test_trailing_steps_are_equally_long_to_the_clean_picture(
 def test_a_number_of_steps_out_of_range_is_refused(num_steps: int) -> None:
     with pytest.raises(RequestError, match=f"between 1 and 1000, not {num_steps}"):
         respace(cosine(), num_steps)
+
+
+FALLING = st.lists(st.integers(0, 999), min_size=1, max_size=30, unique=True).map(
+    lambda visited: tuple(sorted(visited, reverse=True))
+)
+
+
+@given(FALLING)
+def test_a_falling_schedule_asks_at_each_of_its_timesteps(timesteps: tuple[int, ...]) -> None:
+    assert replace(cosine(), timesteps=timesteps).num_steps == len(timesteps)
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "num_steps"), [((9, 5, 9, 5), 3), ((9, 5, 7, 3, 0), 4), ((5, 9), 1), ((3, 5, 9, 0), 2)]
+)
+def test_a_timestep_that_a_higher_one_follows_is_not_asked_at(
+    timesteps: tuple[int, ...], num_steps: int
+) -> None:
+    assert replace(cosine(), timesteps=timesteps).num_steps == num_steps
+
+
+@pytest.mark.parametrize(
+    ("jump", "times", "timesteps"),
+    [
+        (2, 2, (9, 7, 5, 9, 7, 5, 3, 1, 5, 3, 1)),
+        (3, 2, (9, 7, 5, 3, 9, 7, 5, 3, 1, 3, 1)),
+        (1, 3, (9, 7, 9, 7, 9, 7, 5, 7, 5, 7, 5, 3, 5, 3, 5, 3, 1, 3, 1, 3, 1)),
+        (4, 3, (9, 7, 5, 3, 1, 9, 7, 5, 3, 1, 9, 7, 5, 3, 1)),
+        (99, 2, (9, 7, 5, 3, 1, 9, 7, 5, 3, 1)),
+    ],
+)
+def test_each_stretch_is_walked_again_from_its_start(
+    jump: int, times: int, timesteps: tuple[int, ...]
+) -> None:
+    falling = replace(cosine(), timesteps=(9, 7, 5, 3, 1))
+    assert resampled(falling, jump, times).timesteps == timesteps
+
+
+@given(FALLING, st.integers(1, 10), st.integers(1, 4))
+def test_resampling_asks_so_many_times_at_every_step_but_the_last(
+    timesteps: tuple[int, ...], jump: int, times: int
+) -> None:
+    falling = replace(cosine(), timesteps=timesteps)
+    again = resampled(falling, jump, times)
+    assert again.num_steps == times * (len(timesteps) - 1) + 1
+    assert again.timesteps[0] == timesteps[0]
+    assert again.timesteps[-1] == timesteps[-1]
+    assert resampled(falling, jump, 1).timesteps == timesteps

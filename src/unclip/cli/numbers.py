@@ -11,6 +11,14 @@ def numbers(name: str, text: str | None) -> tuple[float, ...] | None:
         raise RequestError(f"{name} {text!r} are not numbers between commas, as 2,1,1") from None
 
 
+def whole_numbers(name: str, text: str | None) -> tuple[int, ...] | None:
+    """Read whole numbers between commas. Raises RequestError for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text is not None else None
+    except ValueError:
+        raise RequestError(f"{name} {text!r} are not whole numbers between commas, as 20,40") from None
+
+
 def pair(name: str, text: str, example: str) -> tuple[int, int]:
     """Read two whole numbers. Raises RequestError, with an example of what is meant, for anything else."""
     try:

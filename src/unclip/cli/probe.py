@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip.cli.numbers import numbers
+from unclip.cli.numbers import whole_numbers
 from unclip.cli.output import (
     DeviceOption,
     GridOption,
@@ -55,14 +55,8 @@ def probe(
     from unclip.pipelines.probe import Probe, basis, check_probe, components_of
     from unclip.pipelines.probe import probe as plan
 
-    counts = numbers("components", components)
-    request = Probe(
-        read_picture(image),
-        None if counts is None else tuple(map(round, counts)),
-        random_seed(seed),
-        size,
-        guidance_scale,
-    )
+    counts = whole_numbers("components", components)
+    request = Probe(read_picture(image), counts, random_seed(seed), size, guidance_scale)
     system = load(model, device=device)
     check_probe(system, request)
     pca = basis(system) if data is None else _found_in(system, data)

@@ -61,8 +61,7 @@ def paint(
     painting: Painting,
 ) -> Generator[Denoising, Tensor, Tensor]:
     """Paint what is not known of pictures, frame by frame; what is known comes back as it was, to the bit."""
-    drawn = [seed for seed in painting.seeds for _ in range(painting.candidates)]
-    drawn = [_another(seed, "candidate", k % painting.candidates) for k, seed in enumerate(drawn)]
+    drawn = [_another(seed, "candidate", k) for seed in painting.seeds for k in range(painting.candidates)]
     prompts = [painting.prompt] * len(drawn)
     text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, prompts)
     embed = yield from draw_embeds(system, text, empty, drawn, PriorSettings())

@@ -11,11 +11,11 @@ from unclip.images import to_pil
 from unclip.pipelines.checks import check_share, seeds
 from unclip.pipelines.edit import Edit
 from unclip.pipelines.edit import edit as plan_edit
-from unclip.pipelines.given import squares
+from unclip.pipelines.given import seen_size, squares
 from unclip.pipelines.interpolation import Interpolation, Mix, Part
 from unclip.pipelines.interpolation import interpolation as plan_interpolation
 from unclip.pipelines.interpolation import mix as plan_mix
-from unclip.pipelines.inversion import STEPS, Latent, decoder_of
+from unclip.pipelines.inversion import STEPS, Latent
 from unclip.pipelines.inversion import decode as plan_decoding
 from unclip.pipelines.inversion import invert as plan_inversion
 from unclip.pipelines.outpaint import Outpaint
@@ -149,8 +149,7 @@ def invert(model: System, images: Sequence[Image.Image], steps: int = STEPS) -> 
 
     Raises RequestError for steps that the schedule cannot be walked in.
     """
-    size = decoder_of(model).network.config.image_size
-    return result(plan_inversion(model, squares(images, size), steps))
+    return result(plan_inversion(model, squares(images, seen_size(model)), steps))
 
 
 def decode(

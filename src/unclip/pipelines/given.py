@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -16,6 +17,19 @@ def squares(images: Sequence[Image.Image], size: int) -> Float[Tensor, "b 3 {siz
     """Cut pictures to their middle square and resize them, in [-1, 1], transparent parts over white."""
     side = (size, size)
     return from_pil([ImageOps.fit(to_rgb(image), side, Image.Resampling.BICUBIC) for image in images])
+
+
+def seen_size(system: System) -> int:
+    """Return the side at which both CLIP and the decoder see all that they can of a picture."""
+    decoder = system.decoder or system.distilled
+    return max(system.clip.config.image_size, decoder.network.config.image_size if decoder else 0)
+
+
+def resized(images: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 {size} {size}"]:
+    """Resize square pictures in [-1, 1]; those of that size stay as they are."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from unclip.diffusion.driver import Denoising, Plan
 from unclip.errors import RequestError
 from unclip.pipelines import stages
 from unclip.pipelines.checks import check_count, check_guidance, seeds
-from unclip.pipelines.given import squares
+from unclip.pipelines.given import embed, seen_size, squares
 from unclip.pipelines.inversion import (
     STEPS,
     Latent,
@@ -120,8 +120,8 @@ def interpolation(system: System, request: Interpolation) -> Plan:
 
 def _latent(system: System, part: Part, request: Interpolation) -> Generator[Denoising, torch.Tensor, Latent]:
     if request.noise == "inverted" and not isinstance(part, str):
-        size = decoder_of(system).network.config.image_size
-        return (yield from invert(system, squares([part], size), request.decoder_steps))
+        pixels = squares([part], seen_size(system))
+        return (yield from invert(system, pixels, request.decoder_steps))
     image_embed = yield from embedded(system, part, request.seed)
     return noise_latent(system, image_embed, [request.seed])
 
@@ -129,9 +129,7 @@ def _latent(system: System, part: Part, request: Interpolation) -> Generator[Den
 def embedded(system: System, part: Part, seed: int) -> Generator[Denoising, torch.Tensor, torch.Tensor]:
     """Return the image embedding of a part, 1 d: CLIP's of a picture, the prior's of a sentence."""
     if not isinstance(part, str):
-        pixels = squares([part], system.clip.config.image_size).to(system.device)
-        with torch.no_grad():
-            return system.clip.encode_image(pixels)
+        return embed(system, squares([part], seen_size(system)))
     prompt = check_prompt(part, system.tokenizer)
     text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, [prompt])
     return (yield from draw_embeds(system, text, empty, [seed], PriorSettings()))
@@ -164,8 +162,7 @@ def mix(system: System, request: Mix) -> Plan:
         embeds.append((yield from embedded(system, part, request.seed)))
     weights = request.weights or (1.0,) * len(request.parts)
     mean = spherical_mean([part[0] for part in embeds], weights)
-    stage, none = decoder_of(system), [""] * request.n
-    text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, none)
+    stage, mean = decoder_of(system), mean.expand(request.n, -1)
     chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
-    images = yield stages.decoder(stage, chosen, mean.expand(request.n, -1), text, empty, drawn)
+    images = yield stages.decoder_of_embeds(system, stage, chosen, mean, drawn)
     return (yield from stages.enlarged(system, images, request.size, drawn))

@@ -15,7 +15,7 @@ from unclip.diffusion.schedule import Schedule, respace
 from unclip.errors import RequestError
 from unclip.models.decoder import Decoder
 from unclip.pipelines import stages
-from unclip.pipelines.given import embed
+from unclip.pipelines.given import embed, resized
 from unclip.system import Stage, System
 
 STEPS = 50
@@ -60,14 +60,14 @@ def invert(
     num_steps: int = STEPS,
     refinements: int = REFINEMENTS,
 ) -> Generator[Denoising, Tensor, Latent]:
-    """Find the latents of pictures of the decoder's size: `decode` with eta 0 gives the pictures back.
+    """Find the latents of square pictures: `decode` with eta 0 gives them back, at the decoder's size.
 
     No caption, no guidance and no clamp. Source: Ramesh et al. 2022, section 3, and see ddim_inversion.
     """
     stage = decoder_of(system)
-    images = images.to(system.device)
     schedule = schedule_of(stage, num_steps)
     image_embed = embed(system, images)
+    images = resized(images.to(system.device), stage.network.config.image_size)
     guide = _guide(system, image_embed, scale=1.0)
     error = torch.zeros(len(images), device=images.device)
     if stage.process.config.prediction == "x0":

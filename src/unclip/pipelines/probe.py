@@ -11,7 +11,7 @@ from unclip.errors import RequestError
 from unclip.models.pca import Pca
 from unclip.pipelines import stages
 from unclip.pipelines.checks import check_guidance, seeds
-from unclip.pipelines.given import embed, squares
+from unclip.pipelines.given import embed, seen_size, squares
 from unclip.pipelines.inversion import STEPS, decode, decoder_of, noise_latent, schedule_of
 from unclip.system import System
 
@@ -71,7 +71,7 @@ def probe(system: System, request: Probe, pca: Pca | None = None) -> Plan:
     pca = pca or basis(system)
     counts = components_of(system, request)
     stage = decoder_of(system)
-    whole = embed(system, squares([request.image], stage.network.config.image_size))
+    whole = embed(system, squares([request.image], seen_size(system)))
     embeds = torch.cat([pca.reconstruct(pca.project(whole, k)) for k in counts])
     if system.clip.config.normalize:
         embeds = F.normalize(embeds, dim=-1)

@@ -69,6 +69,8 @@ def settings(stage: Stage[Any], **asked: Any) -> SamplingDefaults:
     sampler_of(stage, chosen.sampler)
     respace(stage.process.schedule, chosen.num_steps, chosen.spacing)
     check_guidance("guidance_scale", chosen.guidance_scale)
+    if (interval := chosen.guidance_interval) is not None and interval[0] > interval[1]:
+        raise RequestError(f"guidance_interval must rise, not go from {interval[0]} to {interval[1]}")
     check_share("guidance_rescale", float(chosen.guidance_rescale))
     check_share("dynamic_threshold", chosen.dynamic_threshold)
     if chosen.dynamic_threshold == 0:
@@ -173,6 +175,19 @@ def decoder(
     given, without = decoder_conditions(image_embed, text, empty)
     guide = in_range(stage, chosen, chosen_decoder_guide(stage, chosen, given, without))
     return denoising("decoder", stage, chosen, stage_schedule(stage, chosen), noise, guide)
+
+
+def decoder_of_embeds(
+    system: System,
+    stage: Stage[Decoder],
+    chosen: SamplingDefaults,
+    image_embed: Float[Tensor, "b d"],
+    seeds: Sequence[int],
+) -> Denoising:
+    """Draw the smallest picture of an image embedding alone, without a caption."""
+    none = [""] * len(image_embed)
+    text, empty = encode_text_and_empty(system.clip, system.tokenizer, none)
+    return decoder(stage, chosen, image_embed, text, empty, seeds)
 
 
 def decoder_noise(stage: Stage[Decoder], seeds: Sequence[int], device: torch.device) -> Noise:

@@ -12,7 +12,7 @@ from unclip.diffusion.driver import Plan
 from unclip.errors import RequestError
 from unclip.pipelines import stages
 from unclip.pipelines.checks import check_guidance, check_share, seeds
-from unclip.pipelines.given import squares
+from unclip.pipelines.given import seen_size, squares
 from unclip.pipelines.inversion import STEPS, Latent, decode, decoder_of, invert, schedule_of
 from unclip.pipelines.spherical import slerp
 from unclip.system import System
@@ -57,8 +57,7 @@ def text_diff(system: System, request: TextDiff) -> Plan:
     Source: Ramesh et al. 2022, section 3.3.
     """
     check_text_diff(system, request)
-    stage = decoder_of(system)
-    image = squares([request.image], stage.network.config.image_size)
+    image = squares([request.image], seen_size(system))
     latent = yield from invert(system, image, request.decoder_steps)
     direction = text_direction(system, request.target, request.source)
     thetas = thetas_of(request)

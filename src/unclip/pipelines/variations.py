@@ -7,7 +7,7 @@ from PIL import Image
 from unclip.diffusion.driver import Plan
 from unclip.pipelines import stages
 from unclip.pipelines.checks import check_guidance, check_share, seeds
-from unclip.pipelines.given import embed, squares
+from unclip.pipelines.given import embed, seen_size, squares
 from unclip.pipelines.inversion import STEPS, decode, decoder_of, invert, schedule_of
 from unclip.system import System
 
@@ -52,13 +52,11 @@ def variations(system: System, request: Variations) -> Plan:
     """
     check_variations(system, request)
     stage, drawn = decoder_of(system), seeds(request.seed, request.n)
-    image = squares([request.image], stage.network.config.image_size).to(system.device)
+    image = squares([request.image], seen_size(system)).to(system.device)
     if request.fresh:
         image_embed = embed(system, image).expand(request.n, -1)
-        none = [""] * request.n
-        text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, none)
         chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
-        images = yield stages.decoder(stage, chosen, image_embed, text, empty, drawn)
+        images = yield stages.decoder_of_embeds(system, stage, chosen, image_embed, drawn)
     else:
         latent = yield from invert(system, image, steps_of(request))
         scale = 1.0 if request.guidance_scale is None else request.guidance_scale
