@@ -117,3 +117,10 @@ def test_tables_keep_half_precision_whatever_their_size(tmp_path: Path) -> None:
     assert (packed["table"].dtype, packed["w"].dtype) == (torch.float16, torch.int8)
     found = through_file(tmp_path, packed)
     torch.testing.assert_close(found["table"], tensors["table"].half())
+
+
+def test_what_was_rounded_once_is_not_rounded_again(tmp_path: Path) -> None:
+    once = to_int8({"w": torch.randn(256, 64) * 0.01})
+    write_tensors(tmp_path / "w.safetensors", once)
+    again = to_int8(read_tensors(tmp_path / "w.safetensors"))
+    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
