@@ -49,7 +49,9 @@ def to_int8(tensors: Mapping[str, Tensor], tables: Collection[str] = ()) -> dict
         largest = tensor.abs().flatten(1).amax(dim=1).view(-1, *[1] * (tensor.ndim - 1))
         scale = (largest / 127).clamp(min=1e-7).half()
         # Rounded up, or the largest weights would not fit into 127 steps.
-        scale = torch.where(scale.float() * 127 < largest, scale.nextafter(scale.new_tensor(torch.inf)), scale)
+        scale = torch.where(
+            scale.float() * 127 < largest, scale.nextafter(scale.new_tensor(torch.inf)), scale
+        )
         packed[name] = (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8)
         packed[name + SCALE] = scale
     return packed
