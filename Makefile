@@ -27,7 +27,7 @@ demo: .venv/package
 	$(BIN)/unclip generate "a red apple on a wooden table, 3D render" --size 256 --seed 7 --out demo/apple.png
 
 test: .venv/dev
-	$(BIN)/python -m pytest --ignore=tests/services
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/services
 
 check: .venv/dev
 	$(BIN)/ruff format --check .
