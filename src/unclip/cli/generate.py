@@ -118,7 +118,7 @@ def generate(
         [str(request.seed + k) for k in range(n)],
         _about(system, request),
         by_seed(request.seed, n),
-        sentences=[sentence],
+        sentences=[sentence, *([negative] if negative else [])],
     )
     deliver(system, model, drawing, Output(out, grid, as_json, animation))
 
