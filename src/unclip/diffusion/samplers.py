@@ -28,6 +28,7 @@ class Query:
 Sampling = Generator[Query, Prediction, Tensor]
 Noise = Callable[[], Tensor]  # draws standard normal noise of the sample's shape
 Sampler = Callable[[Schedule, Tensor, Noise], Sampling]
+Deviation = Callable[[Schedule, int, int, Prediction], float | Tensor]  # of a step from t to t_next
 
 
 def _steps(schedule: Schedule) -> Iterator[tuple[int, int]]:
@@ -41,12 +42,8 @@ def _noised_again(schedule: Schedule, x_t: Tensor, t: int, t_next: int, noise: N
     return math.sqrt(kept) * x_t + math.sqrt(1 - kept) * noise()
 
 
-def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
-    """Draw each step from the posterior, with the predicted variance if there is one.
-
-    Source: Ho et al. 2020, algorithm 2; steps between respaced timesteps and their learned variance as in
-    Nichol & Dhariwal 2021, section 4.
-    """
+def _ancestral(schedule: Schedule, x_t: Tensor, noise: Noise, deviation: Deviation) -> Sampling:
+    """Draw each step around the posterior's mean. Source: Ho et al. 2020, algorithm 2 and equation 7."""
     for t, t_next in _steps(schedule):
         if t_next > t:
             x_t = _noised_again(schedule, x_t, t, t_next, noise)
@@ -54,16 +51,32 @@ def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
         prediction = yield Query(x_t, t)
         now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
         alpha = now / then
-        beta = 1 - alpha
-        from_x0, from_x_t = math.sqrt(then) * beta / (1 - now), math.sqrt(alpha) * (1 - then) / (1 - now)
+        from_x0 = math.sqrt(then) * (1 - alpha) / (1 - now)
+        from_x_t = math.sqrt(alpha) * (1 - then) / (1 - now)
         x_t = from_x0 * prediction.x0 + from_x_t * x_t
         if t_next >= 0:
-            x_t = x_t + _std(beta * (1 - then) / (1 - now), beta, prediction.variance_mix) * noise()
+            x_t = x_t + deviation(schedule, t, t_next, prediction) * noise()
     return x_t
 
 
-def _std(low: float, high: float, mix: Tensor | None) -> float | Tensor:
-    """Standard deviation of the lower variance, or of where `mix` says between the two, in log space."""
+def _posterior_variance(now: float, then: float) -> float:
+    """Return the variance of x_{t_next} given x_t and x0, by alpha_bar at both."""
+    return (1 - now / then) * (1 - then) / (1 - now)
+
+
+def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
+    """Draw each step from the posterior, with the predicted variance if there is one.
+
+    Source: Ho et al. 2020, algorithm 2; steps between respaced timesteps and their learned variance as in
+    Nichol & Dhariwal 2021, section 4.
+    """
+    return _ancestral(schedule, x_t, noise, _learned_deviation)
+
+
+def _learned_deviation(schedule: Schedule, t: int, t_next: int, prediction: Prediction) -> float | Tensor:
+    """Deviation of the lower variance, or of where the prediction says between the two, in log space."""
+    now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+    low, high, mix = _posterior_variance(now, then), 1 - now / then, prediction.variance_mix
     if mix is None:
         return math.sqrt(low)
     return (0.5 * (math.log(low) + (math.log(high) - math.log(low)) * mix)).exp()
@@ -153,22 +166,17 @@ def analytic(
     is the largest variance that x0 can have, given x_t: 1 for pictures in [-1, 1] and for what is whitened.
     Source: Bao et al. 2022, theorem 1, and theorem 2 for the bound.
     """
-    for t, t_next in _steps(schedule):
-        if t_next > t:
-            x_t = _noised_again(schedule, x_t, t, t_next, noise)
-            continue
-        prediction = yield Query(x_t, t)
+
+    def deviation(schedule: Schedule, t: int, t_next: int, prediction: Prediction) -> float:
+        del prediction
         now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
-        alpha = now / then
-        beta = 1 - alpha
-        from_x0, from_x_t = math.sqrt(then) * beta / (1 - now), math.sqrt(alpha) * (1 - then) / (1 - now)
-        x_t = from_x0 * prediction.x0 + from_x_t * x_t
-        if t_next >= 0:
-            moment = min(max(moments(t), 0.0), 1.0)
-            # Of x0, given x_t. Where little of x0 is left, an error of the moment grows a thousandfold.
-            variance = min((1 - moment) * (1 - now) / now, x0_variance)
-            x_t = x_t + math.sqrt(beta * (1 - then) / (1 - now) + from_x0**2 * variance) * noise()
-    return x_t
+        moment = min(max(moments(t), 0.0), 1.0)
+        # Of x0, given x_t. Where little of x0 is left, an error of the moment grows a thousandfold.
+        variance = min((1 - moment) * (1 - now) / now, x0_variance)
+        from_x0 = math.sqrt(then) * (1 - now / then) / (1 - now)
+        return math.sqrt(_posterior_variance(now, then) + from_x0**2 * variance)
+
+    return _ancestral(schedule, x_t, noise, deviation)
 
 
 def moment_at(moments: Sequence[float], t: int, num_train_steps: int) -> float:
