@@ -49,7 +49,8 @@ def test_the_hole_may_be_in_a_mask_beside_the_picture(
 
     by_mask = painted(photo, SENTENCE, "--mask", holed)
     assert by_mask.name == "photo-edit-3.png"
-    assert read_metadata(by_mask)["mask"] == "holed.png"
+    about = read_metadata(by_mask)
+    assert (about["mask"], about["guidance_scale"]) == ("holed.png", 2.0)
     by_itself = painted(holed, SENTENCE)
     assert read_image(by_mask).tobytes() == read_image(by_itself).tobytes()
 

@@ -42,6 +42,8 @@ def test_four_are_drawn_unless_asked_otherwise(
     )
     assert len(files) == 4
     assert len({file.read_bytes() for file in files}) == 4
+    about = read_metadata(files[0])  # with the model's own settings where none were named
+    assert (about["steps"], about["guidance_scale"]) == (4, 2.0)
 
 
 def test_without_noise_drawn_anew_all_seeds_give_one_picture(

@@ -10,7 +10,7 @@ from torch import Tensor
 from unclip.diffusion.driver import drive, finish
 from unclip.errors import RequestError
 from unclip.images import from_pil
-from unclip.pipelines.variations import Variations, check_variations, steps_of, variations
+from unclip.pipelines.variations import Variations, check_variations, variations
 from unclip.system import System
 
 Draw = Callable[..., Image.Image]
@@ -107,8 +107,8 @@ def test_others_take_the_steps_of_the_inversion(system: System, picture: Draw) -
     plan = variations(system, Variations(picture(), size=64, steps=3))
     stages = [step.stage for step in drive(plan)]
     assert stages == ["glance"] + ["inversion"] * 6 + ["decoder"] * 3
-    assert steps_of(Variations(picture())) == 50
-    assert steps_of(Variations(picture(), steps=3)) == 3
+    assert check_variations(system, Variations(picture())).steps == 50
+    assert check_variations(system, Variations(picture(), steps=3)).steps == 3
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def edit(
     from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
-    from unclip.pipelines.edit import Edit, check_edit
+    from unclip.pipelines.edit import Edit, check_edit, settled_edit
     from unclip.pipelines.edit import edit as plan
 
     holes = read_picture(mask) if mask else None
@@ -78,7 +78,7 @@ def edit(
         lambda: plan(system, request),
         f"{image.stem}-edit",
         [str(request.seed + k) for k in range(n)],
-        {"task": "edit", **given, **fields_of(request), **given},
+        {"task": "edit", **given, **fields_of(settled_edit(system, request)), **given},
         by_seed(request.seed, n),
         "compositeWithTrainedAlgorithmicMedia",
         [sentence],
@@ -119,7 +119,7 @@ def outpaint(
     from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
-    from unclip.pipelines.outpaint import Outpaint, check_outpaint
+    from unclip.pipelines.outpaint import Outpaint, check_outpaint, settled_outpaint
     from unclip.pipelines.outpaint import outpaint as plan
 
     request = Outpaint(
@@ -144,7 +144,7 @@ def outpaint(
         lambda: plan(system, request),
         f"{image.stem}-outpaint",
         [str(request.seed + k) for k in range(n)],
-        {"task": "outpaint", "image": image.name, **fields_of(request)},
+        {"task": "outpaint", "image": image.name, **fields_of(settled_outpaint(system, request))},
         by_seed(request.seed, n),
         "compositeWithTrainedAlgorithmicMedia",
         [sentence],

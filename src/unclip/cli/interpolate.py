@@ -58,7 +58,7 @@ def interpolate(
     parts = (picture_or_sentence(a), picture_or_sentence(b))
     request = Interpolation(*parts, steps, noise, random_seed(seed), size, guidance_scale)
     system = load(model, device=device)
-    check_interpolation(system, request)
+    request = check_interpolation(system, request)
     drawing = Drawing(
         lambda: interpolation(system, request),
         f"{_name(a, parts[0])}-to-{_name(b, parts[1])}",
@@ -102,7 +102,7 @@ def mix(
     read = tuple(picture_or_sentence(part) for part in parts)
     request = Mix(read, numbers("weights", weights), n, random_seed(seed), size, guidance_scale, steps)
     system = load(model, device=device)
-    check_mix(system, request)
+    request = check_mix(system, request)
     drawing = Drawing(
         lambda: plan(system, request),
         "mix",

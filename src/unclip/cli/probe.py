@@ -52,21 +52,21 @@ def probe(
     from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
-    from unclip.pipelines.probe import Probe, basis, check_probe, components_of
+    from unclip.pipelines.probe import Probe, basis, check_probe
     from unclip.pipelines.probe import probe as plan
 
     counts = whole_numbers("components", components)
     request = Probe(read_picture(image), counts, random_seed(seed), size, guidance_scale)
     system = load(model, device=device)
-    check_probe(system, request)
+    request = check_probe(system, request)
+    assert request.components is not None
     pca = basis(system) if data is None else _found_in(system, data)
-    shown = components_of(system, request)
     drawing = Drawing(
         lambda: plan(system, request, pca),
         f"{image.stem}-components",
-        [f"{k:03}" for k in shown],
+        [f"{k:03}" for k in request.components],
         {"task": "probe", "image": image.name, **fields_of(request)},
-        [{"components": k, "kept_variance": pca.kept_variance(k)} for k in shown],
+        [{"components": k, "kept_variance": pca.kept_variance(k)} for k in request.components],
     )
     deliver(system, model, drawing, Output(out, grid, as_json, animation, trajectory=False))
 

@@ -53,7 +53,7 @@ def vary(
 
     request = Variations(read_picture(image), n, random_seed(seed), size, eta, fresh, steps, guidance_scale)
     system = load(model, device=device)
-    check_variations(system, request)
+    request = check_variations(system, request)
     drawing = Drawing(
         lambda: variations(system, request),
         f"{image.stem}-variation",

@@ -1,6 +1,6 @@
 """Painting the holes of a picture anew, as a sentence says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -85,6 +85,12 @@ def alpha(image: Image.Image) -> np.ndarray:
     if not image.has_transparency_data:
         return np.full((image.height, image.width), 255, np.uint8)
     return np.asarray(image.convert("RGBA"))[..., 3]
+
+
+def settled_edit(system: System, request: Edit) -> Edit:
+    """Return the request, the model's settings in place of None."""
+    chosen = decoder_settings(system, request.steps, request.guidance_scale, request.sampler)
+    return replace(request, steps=chosen.num_steps, guidance_scale=chosen.guidance_scale)
 
 
 def edit(system: System, request: Edit) -> Plan:

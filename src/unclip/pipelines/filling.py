@@ -1,7 +1,7 @@
 """Painting what is missing from a picture, so that it goes on from what is there."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -168,6 +168,6 @@ def decoder_settings(
     system: System, steps: int | None, guidance_scale: float | None, sampler: str
 ) -> SamplingDefaults:
     """Return how the undistilled decoder paints. Raises RequestError for what it cannot do."""
-    stage = decoder_of(system)
-    stage = replace(stage, defaults=replace(stage.defaults, sampler=sampler))
-    return stages.settings(stage, num_steps=steps, guidance_scale=guidance_scale)
+    return stages.settings(
+        decoder_of(system), num_steps=steps, guidance_scale=guidance_scale, sampler=sampler
+    )

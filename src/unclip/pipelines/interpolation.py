@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -61,8 +61,8 @@ class Mix:
     steps: int | None = None  # of the decoder
 
 
-def check_interpolation(system: System, request: Interpolation) -> None:
-    """Raise RequestError for a request that cannot be run."""
+def check_interpolation(system: System, request: Interpolation) -> Interpolation:
+    """Return the request, the model's settings in place of None. Raises RequestError if it cannot be run."""
     if request.steps < 2:
         raise RequestError(f"steps must be at least 2, the two ends, not {request.steps}")
     if request.noise not in get_args(NoiseOption):
@@ -72,21 +72,28 @@ def check_interpolation(system: System, request: Interpolation) -> None:
     system.check_size(request.size)
     schedule_of(decoder_of(system), request.decoder_steps)
     _check_parts(system, (request.a, request.b))
+    if request.guidance_scale is not None:
+        return request
+    pictures = any(not isinstance(part, str) for part in (request.a, request.b))
+    off = pictures and request.noise == "inverted"
+    scale = 1.0 if off else decoder_of(system).defaults.guidance_scale
+    return replace(request, guidance_scale=scale)
 
 
-def check_mix(system: System, request: Mix) -> None:
-    """Raise RequestError for a request that cannot be run."""
+def check_mix(system: System, request: Mix) -> Mix:
+    """Return the request, the model's settings in place of None. Raises RequestError if it cannot be run."""
     check_count("parts", len(request.parts))
     seeds(request.seed, request.n)
-    stages.settings(decoder_of(system), num_steps=request.steps, guidance_scale=request.guidance_scale)
+    stage = decoder_of(system)
+    chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
     system.check_size(request.size)
-    weights = request.weights
-    if weights is not None:
-        if len(weights) != len(request.parts):
-            raise RequestError(f"{len(weights)} weights for {len(request.parts)} parts: give one for each")
-        if not all(0 <= weight < math.inf for weight in weights) or sum(weights) == 0:
-            raise RequestError(f"weights {weights} must be 0 or more, and not all 0")
+    weights = request.weights or (1.0,) * len(request.parts)
+    if len(weights) != len(request.parts):
+        raise RequestError(f"{len(weights)} weights for {len(request.parts)} parts: give one for each")
+    if not all(0 <= weight < math.inf for weight in weights) or sum(weights) == 0:
+        raise RequestError(f"weights {weights} must be 0 or more, and not all 0")
     _check_parts(system, request.parts)
+    return replace(request, weights=weights, steps=chosen.num_steps, guidance_scale=chosen.guidance_scale)
 
 
 def _check_parts(system: System, parts: Sequence[Part]) -> None:
@@ -102,19 +109,15 @@ def interpolation(system: System, request: Interpolation) -> Plan:
     Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
     Source: Ramesh et al. 2022, section 3.2: both of its options for the noise.
     """
-    check_interpolation(system, request)
+    request = check_interpolation(system, request)
+    assert request.guidance_scale is not None
     ends = list[Latent]()
     for part in (request.a, request.b):
         ends.append((yield from _latent(system, part, request)))
-    inverted = any(not isinstance(part, str) for part in (request.a, request.b))
-    scale = request.guidance_scale
-    if scale is None:
-        off = inverted and request.noise == "inverted"
-        scale = 1.0 if off else decoder_of(system).defaults.guidance_scale
     thetas = [k / (request.steps - 1) for k in range(request.steps)]
     latent = _stacked([_between(ends[0], ends[1], theta) for theta in thetas])
     drawn = [request.seed] * request.steps
-    images = yield decode(system, latent, drawn, 0.0, request.decoder_steps, scale)
+    images = yield decode(system, latent, drawn, 0.0, request.decoder_steps, request.guidance_scale)
     return (yield from stages.enlarged(system, images, request.size, drawn))
 
 
@@ -155,13 +158,13 @@ def mix(system: System, request: Mix) -> Plan:
 
     Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
     """
-    check_mix(system, request)
+    request = check_mix(system, request)
+    assert request.weights is not None
     drawn = seeds(request.seed, request.n)
     embeds = list[torch.Tensor]()
     for part in request.parts:
         embeds.append((yield from embedded(system, part, request.seed)))
-    weights = request.weights or (1.0,) * len(request.parts)
-    mean = spherical_mean([part[0] for part in embeds], weights)
+    mean = spherical_mean([part[0] for part in embeds], request.weights)
     stage, mean = decoder_of(system), mean.expand(request.n, -1)
     chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
     images = yield stages.decoder_of_embeds(system, stage, chosen, mean, drawn)

@@ -1,7 +1,7 @@
 """Going on beyond a picture's edges."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -111,6 +111,12 @@ def _with_frames(
             )
         window[:] = True
     return known
+
+
+def settled_outpaint(system: System, request: Outpaint) -> Outpaint:
+    """Return the request, the model's settings in place of None."""
+    chosen = decoder_settings(system, request.steps, request.guidance_scale, request.sampler)
+    return replace(request, steps=chosen.num_steps, guidance_scale=chosen.guidance_scale)
 
 
 def outpaint(system: System, request: Outpaint) -> Plan:

@@ -1,6 +1,6 @@
 """What a part of the image embedding says: pictures of its leading principal components."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -52,13 +52,16 @@ def components_of(system: System, request: Probe) -> tuple[int, ...]:
     return asked
 
 
-def check_probe(system: System, request: Probe) -> None:
-    """Raise RequestError for a request that cannot be run."""
-    components_of(system, request)
+def check_probe(system: System, request: Probe) -> Probe:
+    """Return the request, the model's settings in place of None. Raises RequestError if it cannot be run."""
+    counts = components_of(system, request)
     seeds(request.seed, 1)
     check_guidance("guidance_scale", request.guidance_scale)
     system.check_size(request.size)
-    schedule_of(decoder_of(system), request.decoder_steps)
+    stage = decoder_of(system)
+    schedule_of(stage, request.decoder_steps)
+    scale = stage.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    return replace(request, components=counts, guidance_scale=scale)
 
 
 def probe(system: System, request: Probe, pca: Pca | None = None) -> Plan:
@@ -67,16 +70,15 @@ def probe(system: System, request: Probe, pca: Pca | None = None) -> Plan:
     Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
     Source: Ramesh et al. 2022, section 4 and figure 7.
     """
-    check_probe(system, request)
+    request = check_probe(system, request)
+    assert request.components is not None
+    assert request.guidance_scale is not None
     pca = pca or basis(system)
-    counts = components_of(system, request)
-    stage = decoder_of(system)
     whole = embed(system, squares([request.image], seen_size(system)))
-    embeds = torch.cat([pca.reconstruct(pca.project(whole, k)) for k in counts])
+    embeds = torch.cat([pca.reconstruct(pca.project(whole, k)) for k in request.components])
     if system.clip.config.normalize:
         embeds = F.normalize(embeds, dim=-1)
-    drawn = [request.seed] * len(counts)
-    scale = stage.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    drawn = [request.seed] * len(embeds)
     latent = noise_latent(system, embeds, drawn)
-    images = yield decode(system, latent, drawn, 0.0, request.decoder_steps, scale)
+    images = yield decode(system, latent, drawn, 0.0, request.decoder_steps, request.guidance_scale)
     return (yield from stages.enlarged(system, images, request.size, drawn))

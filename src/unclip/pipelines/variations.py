@@ -1,6 +1,6 @@
 """From a picture to others of the same content."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -26,22 +26,20 @@ class Variations:
     guidance_scale: float | None = None  # 1 is off; None: off, and the model's own if fresh
 
 
-def check_variations(system: System, request: Variations) -> None:
-    """Raise RequestError for a request that cannot be run."""
+def check_variations(system: System, request: Variations) -> Variations:
+    """Return the request, the model's settings in place of None. Raises RequestError if it cannot be run."""
     stage = decoder_of(system)
     seeds(request.seed, request.n)
     check_share("eta", request.eta)
     check_guidance("guidance_scale", request.guidance_scale)
     system.check_size(request.size)
     if request.fresh:
-        stages.settings(stage, num_steps=request.steps)
-    else:
-        schedule_of(stage, steps_of(request))
-
-
-def steps_of(request: Variations) -> int:
-    """Return the steps in which the picture is inverted and decoded."""
-    return STEPS if request.steps is None else request.steps
+        chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
+        return replace(request, steps=chosen.num_steps, guidance_scale=chosen.guidance_scale)
+    num_steps = STEPS if request.steps is None else request.steps
+    schedule_of(stage, num_steps)
+    scale = 1.0 if request.guidance_scale is None else request.guidance_scale
+    return replace(request, steps=num_steps, guidance_scale=scale)
 
 
 def variations(system: System, request: Variations) -> Plan:
@@ -50,7 +48,9 @@ def variations(system: System, request: Variations) -> Plan:
     Returns images b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
     Source: Ramesh et al. 2022, section 3.1.
     """
-    check_variations(system, request)
+    request = check_variations(system, request)
+    assert request.steps is not None
+    assert request.guidance_scale is not None
     stage, drawn = decoder_of(system), seeds(request.seed, request.n)
     image = squares([request.image], seen_size(system)).to(system.device)
     if request.fresh:
@@ -58,9 +58,7 @@ def variations(system: System, request: Variations) -> Plan:
         chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
         images = yield stages.decoder_of_embeds(system, stage, chosen, image_embed, drawn)
     else:
-        latent = yield from invert(system, image, steps_of(request))
-        scale = 1.0 if request.guidance_scale is None else request.guidance_scale
-        images = yield decode(
-            system, latent.expanded(request.n), drawn, request.eta, steps_of(request), scale
-        )
+        latent = yield from invert(system, image, request.steps)
+        latent = latent.expanded(request.n)
+        images = yield decode(system, latent, drawn, request.eta, request.steps, request.guidance_scale)
     return (yield from stages.enlarged(system, images, request.size, drawn))
