@@ -20,6 +20,9 @@ from unclip.cli.pictures import PictureArgument
 SentenceArgument = typer.Argument(help="What the whole picture shall show.")
 StepsOption = typer.Option(help="Steps of the decoder [default: the model's].")
 GuidanceOption = typer.Option(help="How strictly the decoder follows the sentence [default: the model's].")
+ResizeOption = typer.Option(
+    help="Pixels of the shorter side, 64, 256 or 1024, to resize to first [default: as it is]."
+)
 ResamplingsOption = typer.Option(help="How often the decoder goes over each stretch, to fit what is around.")
 SamplerOption = typer.Option(help="ddpm, ddim or dpm++.")
 
@@ -34,12 +37,7 @@ def edit(
         ),
     ] = None,
     n: CountOption = 1,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Pixels of the shorter side, 64, 256 or 1024, to resize to first [default: as it is]."
-        ),
-    ] = None,
+    size: Annotated[int | None, ResizeOption] = None,
     seed: SeedOption = None,
     steps: Annotated[int | None, StepsOption] = None,
     guidance_scale: Annotated[float | None, GuidanceOption] = None,
@@ -101,6 +99,7 @@ def outpaint(
         ),
     ] = None,
     n: CountOption = 1,
+    size: Annotated[int | None, ResizeOption] = None,
     seed: SeedOption = None,
     steps: Annotated[int | None, StepsOption] = None,
     guidance_scale: Annotated[float | None, GuidanceOption] = None,
@@ -132,6 +131,7 @@ def outpaint(
         tuple(pair("frame", text, "-128,0") for text in frame or ()),
         n,
         random_seed(seed),
+        size,
         steps,
         guidance_scale,
         resamplings,

@@ -13,6 +13,7 @@ from unclip.errors import RequestError
 from unclip.imagefiles import to_rgb
 from unclip.images import from_pil
 from unclip.pipelines.checks import check_count, seeds
+from unclip.pipelines.edit import alpha, resized
 from unclip.pipelines.filling import Painting, decoder_settings, paint
 from unclip.pipelines.frames import Place, cover
 from unclip.pipelines.sentences import PriorSettings, check_prior
@@ -24,7 +25,7 @@ LARGEST = 8192  # pixels a side of the whole
 
 @dataclass(frozen=True)
 class Outpaint:
-    """One request; lengths are in pixels of the picture."""
+    """One request; lengths are in pixels of the picture as resized. Its transparent parts are holes, too."""
 
     image: Image.Image
     prompt: str  # what the whole picture shows
@@ -32,11 +33,12 @@ class Outpaint:
     right: int = 0
     top: int = 0
     bottom: int = 0
-    frames: tuple[
-        Place, ...
-    ] = ()  # upper left corners of squares as large as the picture's shorter side, from its own
+    frames: tuple[Place, ...] = ()  # corners, from the picture's own, of squares of its shorter side
     n: int = 1
     seed: int = 0  # picture k is drawn from seed + k
+    size: int | None = (
+        None  # pixels of the shorter side, to which the picture is resized first; None: its own
+    )
     steps: int | None = None  # of the decoder
     guidance_scale: float | None = None  # of the decoder; 1: off
     resamplings: int = 4  # how often the decoder walks each stretch of its steps, to fit what is around
@@ -57,7 +59,7 @@ class Layout:
         """Return where the picture lies."""
         known = np.zeros(self.size[::-1], dtype=bool)
         x, y = self.origin
-        known[y : y + image.height, x : x + image.width] = True
+        known[y : y + image.height, x : x + image.width] = alpha(image) > 0
         return known
 
 
@@ -69,7 +71,19 @@ def check_outpaint(system: System, request: Outpaint) -> Layout:
     check_prior(system, PriorSettings())
     check_prompt(request.prompt, system.tokenizer)
     decoder_settings(system, request.steps, request.guidance_scale, request.sampler)
-    return layout(request)
+    if request.size is not None:
+        system.check_size(request.size)
+    return layout(_sized(request))
+
+
+def _sized(request: Outpaint) -> Outpaint:
+    """Return the request with the picture resized, transparent where it is not known."""
+    image, known = to_rgb(request.image), alpha(request.image) > 0
+    if request.size is not None:
+        image, known = resized(image, known, request.size)
+    image = image.convert("RGBA")
+    image.putalpha(Image.fromarray(np.where(known, 255, 0).astype(np.uint8)))
+    return replace(request, image=image)
 
 
 def layout(request: Outpaint) -> Layout:
@@ -124,7 +138,7 @@ def outpaint(system: System, request: Outpaint) -> Plan:
 
     Returns images b 3 h w in [-1, 1]. Raises RequestError for a request that cannot be run.
     """
-    where = check_outpaint(system, request)
+    where, request = check_outpaint(system, request), _sized(request)
     drawn = seeds(request.seed, request.n)
     known = where.known(request.image)
     x, y = where.origin
