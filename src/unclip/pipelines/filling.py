@@ -101,10 +101,6 @@ class _Frame:
         """Return `times` copies of each picture, side by side."""
         return _Frame(repeat(self.images, "b ... -> (b k) ...", k=times), self.known)
 
-    def picked(self, rows: Tensor) -> "_Frame":
-        """Return some of the pictures."""
-        return _Frame(self.images[rows], self.known)
-
 
 def _painted(
     system: System, frame: _Frame, wanted: _Wanted, painting: Painting, seeds: Sequence[int]

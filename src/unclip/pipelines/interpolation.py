@@ -87,7 +87,7 @@ def check_mix(system: System, request: Mix) -> Mix:
     stage = decoder_of(system)
     chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
     system.check_size(request.size)
-    weights = request.weights or (1.0,) * len(request.parts)
+    weights = (1.0,) * len(request.parts) if request.weights is None else request.weights
     if len(weights) != len(request.parts):
         raise RequestError(f"{len(weights)} weights for {len(request.parts)} parts: give one for each")
     if not all(0 <= weight < math.inf for weight in weights) or sum(weights) == 0:

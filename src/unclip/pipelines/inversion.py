@@ -20,9 +20,7 @@ from unclip.system import Stage, System
 
 STEPS = 50
 REFINEMENTS = 1
-GLANCE_NOISE = (
-    0.1  # of the signal: where the decoder's error is looked at, about as large as the error itself
-)
+GLANCE_NOISE = 0.1  # of the signal: where the decoder's error is looked at, and about as large as it
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,7 @@ class Outpaint:
     frames: tuple[Place, ...] = ()  # corners, from the picture's own, of squares of its shorter side
     n: int = 1
     seed: int = 0  # picture k is drawn from seed + k
-    size: int | None = (
-        None  # pixels of the shorter side, to which the picture is resized first; None: its own
-    )
+    size: int | None = None  # pixels of the shorter side after resizing; None: as it is
     steps: int | None = None  # of the decoder
     guidance_scale: float | None = None  # of the decoder; 1: off
     resamplings: int = 4  # how often the decoder walks each stretch of its steps, to fit what is around

@@ -23,9 +23,7 @@ class Probe:
     """One request; the picture is cut to its middle square."""
 
     image: Image.Image
-    components: tuple[int, ...] | None = (
-        None  # of each picture; None: the paper's, as far as there are so many
-    )
+    components: tuple[int, ...] | None = None  # of each picture; None: the paper's, and all
     seed: int = 0  # of the noise, the same in all pictures
     size: int = 256  # pixels a side
     guidance_scale: float | None = None  # 1 is off; None: the model's
