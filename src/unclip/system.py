@@ -98,8 +98,18 @@ class System:
         """Where its networks are."""
         return self.clip.logit_scale.device
 
-    def check_size(self, size: int) -> int:
-        """Return `size`. Raises RequestError unless this system makes pictures of that side."""
+    @property
+    def default_size(self) -> int:
+        """The side of a picture when none is asked for: the largest up to 256 pixels, if there is one."""
+        return max((size for size in self.sizes if size <= 256), default=min(self.sizes, default=0))
+
+    def check_size(self, size: int | None) -> int:
+        """Return `size`, or the default for None.
+
+        Raises RequestError unless this system makes pictures of that side.
+        """
+        if size is None and self.sizes:
+            return self.default_size
         if size not in self.sizes:
             raise RequestError(f"size {size} is not one of {', '.join(map(str, self.sizes))}")
         return size

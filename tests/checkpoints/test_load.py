@@ -76,8 +76,8 @@ def test_loading_imports_no_compiler(model_folder: Path) -> None:
 
 
 def test_nothing_in_the_package_reads_or_writes_pickles() -> None:
-    """torch.load and torch.save are pickle, too."""
-    for path in PACKAGE.rglob("*.py"):
+    """torch.load and torch.save are pickle, too; one module reads tensors of theirs, and nothing else."""
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "checkpoints" / "interop" / "pickles.py"}:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Import):
                 assert not {"pickle", "dill", "shelve"} & {alias.name for alias in node.names}, path

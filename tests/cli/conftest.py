@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from unclip.checkpoints.store import load_system
 from unclip.cli import main
+from unclip.cli.models import ModelChoice
 from unclip.diffusion.schedule import respace
 
 
@@ -67,13 +67,13 @@ def drawn(unclip: Command) -> Callable[..., list[Path]]:
     return run
 
 
-_load_once = cache(load_system)
+_load_once = cache(ModelChoice.load)
 
 
 @pytest.fixture
 def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read each model folder once, for tests that change none."""
-    monkeypatch.setattr("unclip.checkpoints.load.load_system", _load_once)
+    monkeypatch.setattr(ModelChoice, "load", _load_once)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_an_empty_interval_is_off_everywhere(t: int) -> None:
 def test_guidance_asks_with_and_without_the_conditions(interval: tuple[int, int] | None) -> None:
     _, (rows,) = answered(classifier_free(PROCESS, GIVEN, ABSENT, 3.0, interval), query())
     assert rows.t.tolist() == [500] * 4
-    assert rows.conditions["shift"].flatten().tolist() == [1, 2, 0, 0]
+    assert rows.conditions["shift"].flatten().tolist() == [0, 0, 1, 2]
     assert torch.equal(rows.x_t[:2], rows.x_t[2:])
 
 

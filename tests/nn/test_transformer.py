@@ -13,7 +13,7 @@ def test_quick_gelu_is_the_formula_and_near_gelu() -> None:
 
 @pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
 def test_block_is_the_formula(activation: Activation) -> None:
-    block, x = Block(8, 2, causal=False, activation=activation), torch.randn(2, 5, 8)
+    block, x = Block(8, 2, causal=False, activation=activation, mlp_width=20), torch.randn(2, 5, 8)
     h = x + block.attention(block.norm_1(x))
     act = nn.functional.gelu if activation == "gelu" else quick_gelu
     torch.testing.assert_close(block(x), h + block.narrow(act(block.widen(block.norm_2(h)))))

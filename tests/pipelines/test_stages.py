@@ -119,9 +119,9 @@ def test_the_decoder_is_guided_from_no_embedding_and_no_caption(system: System) 
     denoising = stages.decoder(system.decoder, PRIOR_SETTINGS, embed, given, empty, [1, 2])
     answer(Query(torch.randn(2, 3, 64, 64), 500), denoising.guide, network)
     (asked,) = rows
-    assert asked["image_mask"].tolist() == [True, True, False, False]
+    assert asked["image_mask"].tolist() == [False, False, True, True]
     for name in ("text_embed", "text_encodings", "text_mask"):
-        assert torch.equal(asked[name], torch.cat([given[name], empty[name]]))
+        assert torch.equal(asked[name], torch.cat([empty[name], given[name]]))
 
 
 def test_the_upsampler_sees_the_small_picture_and_no_guidance(system: System) -> None:

@@ -1,22 +1,35 @@
-"""Loading a model the way users ask for it: by folder, or the bundled one."""
+"""Loading a model the way users ask for it: by folder, by the name it was pulled by, or the bundled one."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
-from unclip.checkpoints.store import load_system, named_networks
-from unclip.errors import RequestError
+from unclip.checkpoints.interop.diffusers_folder import is_diffusers, open_diffusers
+from unclip.checkpoints.placing import place
+from unclip.checkpoints.planning import DType, Weights, choose_plan
+from unclip.checkpoints.pulled import BUNDLED, CATALOGUE, pull_command, pulled_folder
+from unclip.checkpoints.store import Opened, open_system
+from unclip.errors import CheckpointError, RequestError
 from unclip.system import System
-
-BUNDLED = Path(__file__).parent.parent / "bundled" / "model"
 
 
 def model_folder(path: str | Path | None) -> Path:
-    """Return a model's folder: the bundled one for None, and for "bundled" unless that is a folder here."""
-    if path is None or (str(path) == "bundled" and not Path(path).exists()):
+    """Return a model's folder: the bundled one for None, and a folder here before any name.
+
+    Names are "bundled" and those of pulled models. Raises CheckpointError for a known name that is not
+    pulled, and for a pulled model that is not whole.
+    """
+    if path is None:
         return BUNDLED
-    return Path(path)
+    if Path(path).exists():
+        return Path(path)
+    name = str(path)
+    if name == "bundled":
+        return BUNDLED
+    if name in CATALOGUE and pulled_folder(name) is None:
+        raise CheckpointError(f"{name} is not pulled: run {pull_command(CATALOGUE[name])}")
+    return pulled_folder(name) or Path(path)
 
 
 def choose_device(name: str) -> torch.device:
@@ -31,17 +44,32 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def open_model(path: str | Path | None = None, stages: Collection[str] | None = None) -> Opened:
+    """Look into a model folder of unclip's own layout or of diffusers', or only into the named stages.
+
+    Raises CheckpointError for a folder that is no whole model, RequestError for a stage that is not there.
+    """
+    folder = model_folder(path)
+    return open_diffusers(folder, stages) if is_diffusers(folder) else open_system(folder, stages)
+
+
 def load(
-    path: str | Path | None = None, *, stages: Collection[str] | None = None, device: str = "auto"
+    path: str | Path | None = None,
+    *,
+    stages: Collection[str] | None = None,
+    device: str = "auto",
+    dtype: DType = "auto",
+    weights: Weights | None = None,
+    memory_limit: int | None = None,
 ) -> System:
-    """Load a model folder, or the bundled model (see `model_folder`).
+    """Load a model by its folder or name (see `model_folder`).
 
     `stages` names those to read beside CLIP ("prior", "prior_ar", "decoder", "distilled", "upsampler256",
-    "upsampler1024"); None reads all. Raises CheckpointError for a folder that is no whole model, RequestError
-    for a device or a stage that is not there.
+    "upsampler1024"); None reads all. `dtype` "auto" is float32 for small models, and for large ones what the
+    device is fastest in. `weights` "int8" takes a byte for each. `memory_limit`, in bytes, and what is chosen
+    without one: see `choose_plan`. Raises CheckpointError for a folder that is no whole model, RequestError
+    for a device or a stage that is not there and a limit that cannot be kept.
     """
     target = choose_device(device)
-    system = load_system(model_folder(path), stages)
-    for network in named_networks(system).values():
-        network.to(target)
-    return system
+    opened = open_model(path, stages)
+    return place(opened, choose_plan(opened, target, dtype, weights, memory_limit), target)

@@ -1,7 +1,7 @@
 """Model folders: `system.json` and one subfolder per component."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,16 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
-from unclip.checkpoints.tensors import load_strictly, read_tensors, to_int8, write_tensors
+from unclip.checkpoints.tensors import (
+    Source,
+    check_strictly,
+    load_strictly,
+    open_tensors,
+    read_tensors,
+    shapes_of,
+    to_int8,
+    write_tensors,
+)
 from unclip.diffusion.process import Process
 from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import Clip, ClipConfig
@@ -34,6 +43,7 @@ NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "upsampler1024": (UpsamplerConfig, Upsampler),
 }
 UPSAMPLERS = ("upsampler256", "upsampler1024")
+"""Those that are trained here; a model from elsewhere may have one of another size, by that name."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +58,31 @@ class SystemFile:
     prior_ar: bool = False  # whether there is one; it does not diffuse, and so is no stage
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A model whose networks hold no numbers yet (they are on the meta device), and where those lie."""
+
+    system: System
+    sources: Mapping[str, Source]  # by component, with the names and shapes that its network asks for
+
+
 def build(component: str, config: Any) -> nn.Module:
     """Make an untrained network of a component from its config."""
-    return NETWORKS[component][1](config)
+    return _types(component)[1](config)
+
+
+def build_empty(component: str, config: Any) -> Any:
+    """Make a network of a component on the meta device, in evaluation mode: it holds no numbers."""
+    return _empty(config, _types(component)[1])
+
+
+def _types(component: str) -> tuple[type, Callable[[Any], nn.Module]]:
+    return (UpsamplerConfig, Upsampler) if component.startswith("upsampler") else NETWORKS[component]
+
+
+def _empty(config: Any, network_type: Callable[[Any], nn.Module]) -> nn.Module:
+    with torch.device("meta"), _NoNormals():
+        return network_type(config).eval().requires_grad_(False)
 
 
 def save_component(folder: Path, network: nn.Module, int8: bool = False) -> None:
@@ -77,17 +109,22 @@ class _NoNormals(TorchFunctionMode):
 
 def load_component(folder: Path, component: str) -> nn.Module:
     """Read one network of a system, strictly, in evaluation mode. Raises CheckpointError."""
-    return load_network(folder, *NETWORKS[component])
+    return load_network(folder, *_types(component))
 
 
 def load_network(folder: Path, config_type: type, network_type: Callable[[Any], nn.Module]) -> nn.Module:
     """Read any network that `save_component` wrote, strictly, in evaluation mode. Raises CheckpointError."""
     path = folder / "config.json"
-    config = config_from_json(config_type, read_json(path), str(path))
-    with torch.device("meta"), _NoNormals():
-        network = network_type(config)
+    network = _empty(config_from_json(config_type, read_json(path), str(path)), network_type)
     load_strictly(network, read_tensors(folder / "model.safetensors"), str(folder))
-    return network.eval().requires_grad_(False)
+    return network.requires_grad_(False)
+
+
+def _open_component(folder: Path, component: str) -> tuple[Any, Source]:
+    path, source = folder / "config.json", open_tensors(folder / "model.safetensors")
+    network = build_empty(component, config_from_json(_types(component)[0], read_json(path), str(path)))
+    check_strictly(str(folder), shapes_of(network.state_dict().items()), source.shapes)
+    return network, source
 
 
 def save_system(folder: Path, system: System, int8: bool = False) -> None:
@@ -146,8 +183,8 @@ def read_system_file(folder: Path) -> SystemFile:
     return config_from_json(SystemFile, values, str(path))
 
 
-def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
-    """Read a model folder, or only the named stages beside tokenizer and CLIP.
+def open_system(folder: Path, stages: Collection[str] | None = None) -> Opened:
+    """Look into a model folder, or only into the named stages beside tokenizer and CLIP.
 
     Raises CheckpointError for a folder that is no whole model, RequestError for a stage it does not have.
     """
@@ -155,32 +192,51 @@ def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
     there = [*file.stages, *(["prior_ar"] if file.prior_ar else [])]
     if absent := sorted(set(stages or ()).difference(there)):
         raise RequestError(f"{folder} has no stage {absent[0]!r}, only {', '.join(there)}")
-
-    def network(name: str) -> Any:
-        wanted = name in there and (stages is None or name in stages)
-        return load_component(folder / name, name) if wanted else None
-
-    def stage(name: str) -> Stage[Any] | None:
-        if (loaded := network(name)) is None:
-            return None
-        config = file.stages[name]
-        return Stage(loaded, Process(config.process), config.defaults, config.eps_moments)
-
-    clip = load_component(folder / "clip", "clip")
-    assert isinstance(clip, Clip)
-    upsamplers = tuple(upsampler for name in UPSAMPLERS if (upsampler := stage(name)) is not None)
+    networks, sources = dict[str, Any](), dict[str, Source]()
+    for name in ["clip", *(name for name in there if stages is None or name in stages)]:
+        networks[name], sources[name] = _open_component(folder / name, name)
     tokenizer = Tokenizer.load(folder / "tokenizer")
+    return Opened(system_of(file.card, tokenizer, networks, file.stages, file.default_quality), sources)
+
+
+def system_of(
+    card: Card,
+    tokenizer: Tokenizer,
+    networks: Mapping[str, Any],
+    stages: Mapping[str, StageConfig],
+    default_quality: Quality = "best",
+) -> System:
+    """Put a system together of networks by the names of their folders."""
+    found = {
+        name: Stage(networks[name], Process(config.process), config.defaults, config.eps_moments)
+        for name, config in stages.items()
+        if name in networks
+    }
+    upsamplers = [stage for name, stage in found.items() if name.startswith("upsampler")]
     return System(
-        file.card,
+        card,
         tokenizer,
-        clip,
-        stage("prior"),
-        stage("decoder"),
-        upsamplers,
-        stage("distilled"),
-        file.default_quality,
-        network("prior_ar"),
+        networks["clip"],
+        found.get("prior"),
+        found.get("decoder"),
+        tuple(sorted(upsamplers, key=lambda stage: stage.network.config.image_size)),
+        found.get("distilled"),
+        default_quality,
+        networks.get("prior_ar"),
     )
+
+
+def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
+    """Read a model folder, or only the named stages beside tokenizer and CLIP.
+
+    Raises CheckpointError for a folder that is no whole model, RequestError for a stage it does not have.
+    """
+    opened = open_system(folder, stages)
+    for name, network in named_networks(opened.system).items():
+        source = opened.sources[name]
+        load_strictly(network, source.read(list(source.shapes)), str(folder / name))
+        network.requires_grad_(False)
+    return opened.system
 
 
 def fingerprint(folder: Path) -> str:

@@ -1,22 +1,89 @@
-"""Named tensors in safetensors files, optionally as int8, and strict loading into a network."""
+"""Named tensors on disk: read when they are asked for, optionally as int8, and strictly checked."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unclip.errors import CheckpointError
+from unclip.nn.int8 import SMALLEST_INT8, int8_rows
 
 SCALE = ".scale"
-SMALLEST_INT8 = 4096  # tensors with fewer numbers save nothing worth their rounding
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors to a safetensors file."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+@dataclass(frozen=True)
+class Source:
+    """Named tensors that lie somewhere. Only the names and shapes are known until some are read."""
+
+    where: str  # what errors call it
+    shapes: Shapes
+    read: Callable[[Collection[str]], dict[str, Tensor]]  # raises CheckpointError if the file is torn
+
+    def within(self, prefix: str) -> "Source":
+        """Return the tensors whose names begin with `prefix`, by the rest of their names."""
+        shapes = {name.removeprefix(prefix): s for name, s in self.shapes.items() if name.startswith(prefix)}
+
+        def read(names: Collection[str]) -> dict[str, Tensor]:
+            found = self.read([prefix + name for name in names])
+            return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+
+        return Source(self.where, shapes, read)
+
+
+def merged(where: str, parts: Sequence[tuple[str, Source]]) -> Source:
+    """Return the tensors of several sources, their names after the prefixes that are given with them."""
+    shapes = {prefix + name: shape for prefix, part in parts for name, shape in part.shapes.items()}
+
+    def read(names: Collection[str]) -> dict[str, Tensor]:
+        found = dict[str, Tensor]()
+        for prefix, part in parts:
+            own = [name for name in part.shapes if prefix + name in names]
+            if own:
+                found |= {prefix + name: tensor for name, tensor in part.read(own).items()}
+        return found
+
+    return Source(where, shapes, read)
+
+
+def held(where: str, tensors: Mapping[str, Tensor]) -> Source:
+    """Return tensors in memory as a source."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return Source(where, shapes, lambda names: {name: tensors[name] for name in names})
+
+
+def open_tensors(path: Path) -> Source:
+    """Look into a safetensors file, whose int8 tensors are turned back into floats when they are read.
+
+    Every read maps the file anew, so that the pages of what was read can leave memory with it. Raises
+    CheckpointError if the file is missing or torn.
+    """
+
+    def opened() -> safe_open:
+        try:
+            return safe_open(path, framework="pt")
+        except FileNotFoundError:
+            raise CheckpointError(f"{path} is missing") from None
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}; it may be half-downloaded") from None
+
+    def read(names: Collection[str]) -> dict[str, Tensor]:
+        with opened() as file:
+            return {name: _restored(file, name, name + SCALE in stored) for name in names}
+
+    with opened() as file:
+        stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    scales = {name + SCALE for name in stored if name + SCALE in stored}
+    return Source(str(path), {name: shape for name, shape in stored.items() if name not in scales}, read)
+
+
+def _restored(file: safe_open, name: str, is_int8: bool) -> Tensor:
+    tensor = file.get_tensor(name)
+    return tensor.float() * file.get_tensor(name + SCALE).float() if is_int8 else tensor
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -24,15 +91,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises CheckpointError if the file is missing or torn.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    scales = {name: stored.pop(name + SCALE) for name in list(stored) if name + SCALE in stored}
-    return stored | {name: stored[name].float() * scale.float() for name, scale in scales.items()}
+    source = open_tensors(path)
+    return source.read(list(source.shapes))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors to a safetensors file."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
 def to_int8(tensors: Mapping[str, Tensor], tables: Collection[str] = ()) -> dict[str, Tensor]:
@@ -45,16 +110,26 @@ def to_int8(tensors: Mapping[str, Tensor], tables: Collection[str] = ()) -> dict
     for name, tensor in tensors.items():
         if tensor.ndim < 2 or tensor.numel() < SMALLEST_INT8 or name in tables:
             packed[name] = tensor.half()
-            continue
-        largest = tensor.abs().flatten(1).amax(dim=1).view(-1, *[1] * (tensor.ndim - 1))
-        scale = (largest / 127).clamp(min=1e-7).half()
-        # Rounded up, or the largest weights would not fit into 127 steps.
-        scale = torch.where(
-            scale.float() * 127 < largest, scale.nextafter(scale.new_tensor(torch.inf)), scale
-        )
-        packed[name] = (tensor / scale.float()).round().clamp(-127, 127).to(torch.int8)
-        packed[name + SCALE] = scale
+        else:
+            packed[name], packed[name + SCALE] = int8_rows(tensor)
     return packed
+
+
+def check_strictly(where: str, expected: Shapes, found: Shapes) -> None:
+    """Raise CheckpointError that lists every unknown, missing and misshaped tensor, if there is one."""
+    unknown, missing = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
+    misshaped = [
+        f"{name} {found[name]} for {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if unknown or missing or misshaped:
+        raise CheckpointError(f"{where}: unknown tensors {unknown}, missing {missing}, misshaped {misshaped}")
+
+
+def shapes_of(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of named tensors."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors}
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -63,14 +138,7 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], where: str)
     Raises CheckpointError that lists every unknown, missing and misshaped tensor.
     """
     wanted = network.state_dict()
-    unknown, missing = sorted(tensors.keys() - wanted.keys()), sorted(wanted.keys() - tensors.keys())
-    misshaped = [
-        f"{name} {tuple(tensors[name].shape)} for {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    if unknown or missing or misshaped:
-        raise CheckpointError(f"{where}: unknown tensors {unknown}, missing {missing}, misshaped {misshaped}")
+    check_strictly(where, shapes_of(wanted.items()), shapes_of(tensors.items()))
     network.load_state_dict(
         {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}, assign=True
     )

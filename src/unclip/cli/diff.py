@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
+from unclip.cli.models import ModelChoice, takes_model
 from unclip.cli.output import (
-    DeviceOption,
     GridOption,
     JsonOption,
-    ModelOption,
     OutOption,
     RowOption,
     SeedOption,
@@ -18,6 +17,7 @@ from unclip.cli.output import (
 from unclip.cli.pictures import PictureArgument
 
 
+@takes_model
 def diff(
     image: Annotated[Path, PictureArgument],
     target: Annotated[str, typer.Option("--to", help="What the picture shall become.")],
@@ -29,18 +29,17 @@ def diff(
         typer.Option(help="How far the last picture goes, 0 to 1, or the first and the last, as 0.25..0.5."),
     ] = "0.5",
     steps: Annotated[int, typer.Option(help="Pictures on the way.")] = 5,
-    size: SizeOption = 256,
+    size: SizeOption = None,
     seed: SeedOption = None,
     guidance_scale: Annotated[float, typer.Option(help="How much the content is stressed; 1 is off.")] = 1.0,
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     animation: RowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a picture by the difference between two sentences."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
     from unclip.pipelines.text_diff import TextDiff, check_text_diff, text_diff, thetas_of
@@ -48,8 +47,8 @@ def diff(
     request = TextDiff(
         read_picture(image), target, source, _thetas(theta), steps, random_seed(seed), size, guidance_scale
     )
-    system = load(model, device=device)
-    check_text_diff(system, request)
+    system = model.load()
+    request = check_text_diff(system, request)
     drawing = Drawing(
         lambda: text_diff(system, request),
         f"{image.stem}-diff",

@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
+from unclip.cli.models import ModelChoice, takes_model
 from unclip.cli.numbers import pair
 from unclip.cli.output import (
     CountOption,
-    DeviceOption,
     GridOption,
     JsonOption,
-    ModelOption,
     OutOption,
     SeedOption,
 )
@@ -27,6 +26,7 @@ ResamplingsOption = typer.Option(help="How often the decoder goes over each stre
 SamplerOption = typer.Option(help="ddpm, ddim or dpm++.")
 
 
+@takes_model
 def edit(
     image: Annotated[Path, PictureArgument],
     sentence: Annotated[str, SentenceArgument],
@@ -44,13 +44,12 @@ def edit(
     resamplings: Annotated[int, ResamplingsOption] = 4,
     sampler: Annotated[str, SamplerOption] = "ddpm",
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Paint the transparent part of a picture anew; all other pixels stay as they are."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
     from unclip.pipelines.edit import Edit, check_edit, settled_edit
@@ -69,7 +68,7 @@ def edit(
         resamplings,
         sampler,
     )
-    system = load(model, device=device)
+    system = model.load()
     check_edit(system, request)
     given = {"image": image.name, "mask": mask.name if mask else None}
     drawing = Drawing(
@@ -84,6 +83,7 @@ def edit(
     deliver(system, model, drawing, Output(out, grid, as_json))
 
 
+@takes_model
 def outpaint(
     image: Annotated[Path, PictureArgument],
     sentence: Annotated[str, SentenceArgument],
@@ -109,13 +109,12 @@ def outpaint(
     ] = 1,
     sampler: Annotated[str, SamplerOption] = "ddpm",
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go on beyond a picture's edges, frame by frame; its own pixels stay as they are."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
     from unclip.pipelines.outpaint import Outpaint, check_outpaint, settled_outpaint
@@ -138,7 +137,7 @@ def outpaint(
         candidates,
         sampler,
     )
-    system = load(model, device=device)
+    system = model.load()
     check_outpaint(system, request)
     drawing = Drawing(
         lambda: plan(system, request),

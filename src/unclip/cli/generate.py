@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from unclip.cli.models import ModelChoice, takes_model
 from unclip.cli.numbers import pair
 from unclip.cli.output import (
     CountOption,
-    DeviceOption,
     GridOption,
     JsonOption,
-    ModelOption,
     OutOption,
+    RngOption,
     SeedOption,
     SizeOption,
     TrajectoryOption,
+    UpsamplerStepsOption,
 )
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from unclip.system import System
 
 
+@takes_model
 def generate(
     sentence: Annotated[str, typer.Argument(help="What the picture shows.")],
     n: CountOption = 1,
-    size: SizeOption = 256,
+    size: SizeOption = None,
     seed: SeedOption = None,
     negative: Annotated[
         str | None, typer.Option(help="A sentence to lead away from, where guidance is on.")
@@ -63,8 +65,11 @@ def generate(
         typer.Option(help="ddpm, ddim, dpm++, or analytic where measured [default: the model's]."),
     ] = None,
     candidates: Annotated[
-        int, typer.Option(help="Image embeddings drawn per picture; the one nearest the sentence is kept.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            help="Image embeddings drawn per picture; the nearest the sentence is kept [default: 2]."
+        ),
+    ] = None,
     best_of: Annotated[
         int, typer.Option(help="Small pictures drawn for each one kept: the nearest the sentence by CLIP.")
     ] = 1,
@@ -75,15 +80,16 @@ def generate(
             " [default: the model's]."
         ),
     ] = None,
+    upsampler_steps: UpsamplerStepsOption = None,
+    rng: RngOption = "unclip",
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     animation: TrajectoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make pictures from a sentence."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, random_seed, slug
     from unclip.errors import RequestError
     from unclip.pipelines.text_to_image import TextToImage, checked, text_to_image
@@ -107,10 +113,12 @@ def generate(
         prior_steps,
         prior_sampler,
         best_of,
+        upsampler_steps,
+        rng,
     )
     if animation is not None and best_of > 1:
         raise RequestError("an animation shows how one picture is drawn: leave out --best-of or --animation")
-    system = load(model, device=device)
+    system = model.load()
     checked(system, request)
     drawing = Drawing(
         lambda: text_to_image(system, request),

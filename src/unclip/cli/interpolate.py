@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unclip.cli.models import ModelChoice, takes_model
 from unclip.cli.numbers import numbers
 from unclip.cli.output import (
     CountOption,
-    DeviceOption,
     GridOption,
     JsonOption,
-    ModelOption,
     OutOption,
     RowOption,
     SeedOption,
@@ -27,6 +26,7 @@ PartArgument = typer.Argument(help="A picture file, or a sentence.")
 GuidanceOption = typer.Option(help="How much the content is stressed; 1 is off [default: the model's].")
 
 
+@takes_model
 def interpolate(
     a: Annotated[str, PartArgument],
     b: Annotated[str, PartArgument],
@@ -37,27 +37,26 @@ def interpolate(
             help="inverted: from one's noise to the other's, so that the ends come back; fixed: one for all."
         ),
     ] = "inverted",
-    size: SizeOption = 256,
+    size: SizeOption = None,
     seed: SeedOption = None,
     guidance_scale: Annotated[
         float | None,
         typer.Option(help="1 is off [default: the model's; 1 from the noise of a picture]."),
     ] = None,
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     animation: RowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the way from one picture or sentence to another."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
     from unclip.pipelines.interpolation import Interpolation, check_interpolation, interpolation
 
     parts = (picture_or_sentence(a), picture_or_sentence(b))
     request = Interpolation(*parts, steps, noise, random_seed(seed), size, guidance_scale)
-    system = load(model, device=device)
+    system = model.load()
     request = check_interpolation(system, request)
     drawing = Drawing(
         lambda: interpolation(system, request),
@@ -76,32 +75,32 @@ def _name(part: str, read: "Image | str") -> str:
     return slug(part if isinstance(read, str) else Path(part).stem)[:30]
 
 
+@takes_model
 def mix(
     parts: Annotated[list[str], PartArgument],
     weights: Annotated[
         str | None, typer.Option(help="One for each, in proportion, as 2,1,1 [default: all alike].")
     ] = None,
     n: CountOption = 1,
-    size: SizeOption = 256,
+    size: SizeOption = None,
     seed: SeedOption = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the decoder [default: the model's].")] = None,
     guidance_scale: Annotated[float | None, GuidanceOption] = None,
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     animation: TrajectoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the weighted mean of several pictures and sentences."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
     from unclip.pipelines.interpolation import Mix, check_mix
     from unclip.pipelines.interpolation import mix as plan
 
     read = tuple(picture_or_sentence(part) for part in parts)
     request = Mix(read, numbers("weights", weights), n, random_seed(seed), size, guidance_scale, steps)
-    system = load(model, device=device)
+    system = model.load()
     request = check_mix(system, request)
     drawing = Drawing(
         lambda: plan(system, request),

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from unclip.cli import hub
 from unclip.cli.source import DataOption
 
 if TYPE_CHECKING:
     from unclip.system import System
 
 app = typer.Typer(help="Look at models, and make them of runs.", rich_markup_mode=None)
+app.command()(hub.pull)
+app.command("list")(hub.list_)
+app.command()(hub.verify)
+app.command()(hub.remove)
 
 
 @app.command()

@@ -5,25 +5,33 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from unclip.cli.models import ModelChoice
     from unclip.diffusion.driver import Plan
     from unclip.imagefiles import SourceType
     from unclip.system import System
 
 CountOption = Annotated[int, typer.Option("-n", help="How many pictures; picture k is that of seed + k.")]
-SizeOption = Annotated[int, typer.Option(help="Pixels a side: 64, 256 or 1024.")]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Pixels a side, as 64, 256 or 1024 [default: 256, or the model's own].")
+]
 SeedOption = Annotated[
     int | None, typer.Option(help="The same seed gives the same picture [default: random].")
 ]
+UpsamplerStepsOption = Annotated[
+    int | None, typer.Option(help="Steps of each upsampler [default: the model's].")
+]
+RngOption = Annotated[
+    Literal["unclip", "diffusers"],
+    typer.Option(help="How noise comes of the seed; diffusers: as its unCLIP pipelines draw it."),
+]
 OutOption = Annotated[Path, typer.Option("-o", "--out", help="A .png, .webp or .jpg file, or a folder.")]
-ModelOption = Annotated[Path | None, typer.Option(help="A model folder [default: the bundled model].")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 GridOption = Annotated[bool, typer.Option("--grid", help="Save all pictures as one sheet.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")]
 TrajectoryOption = Annotated[
@@ -91,7 +99,7 @@ def fields_of(request: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if is_data(value)}
 
 
-def deliver(system: "System", model: Path | None, drawing: Drawing, output: Output) -> None:
+def deliver(system: "System", model: "ModelChoice", drawing: Drawing, output: Output) -> None:
     """Run a request, save its pictures, and print where they are, or as JSON what was made.
 
     Raises RequestError, before anything runs, if a place cannot be written.
@@ -112,7 +120,7 @@ def deliver(system: "System", model: Path | None, drawing: Drawing, output: Outp
     frames = list["Image"]()
     seen = frames if output.animation and output.trajectory else None
     images = watch(Generation(drawing.plan()), seen)
-    about = {**drawing.about, **_maker(system, fingerprint(model_folder(model)))}
+    about = {**drawing.about, **_maker(system, fingerprint(model_folder(model.model)))}
     made = _save(images, files, about, drawing, output.grid)
     if output.animation is not None:
         _animate([*frames, images[0]] if output.trajectory else images, output.animation, about, drawing)

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unclip.cli.models import ModelChoice, takes_model
 from unclip.cli.numbers import whole_numbers
 from unclip.cli.output import (
-    DeviceOption,
     GridOption,
     JsonOption,
-    ModelOption,
     OutOption,
     RowOption,
     SeedOption,
@@ -26,6 +25,7 @@ EMBEDDED = 4096  # pictures, to find the components in
 BATCH = 64
 
 
+@takes_model
 def probe(
     image: Annotated[Path, PictureArgument],
     components: Annotated[
@@ -38,18 +38,17 @@ def probe(
         Path | None,
         typer.Option(help="Pictures to find the components in [default: those that come with the model]."),
     ] = None,
-    size: SizeOption = 256,
+    size: SizeOption = None,
     seed: SeedOption = None,
     guidance_scale: Annotated[float | None, typer.Option(help="1 is off [default: the model's].")] = None,
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     animation: RowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw a picture from ever more principal components of its embedding."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
     from unclip.pipelines.probe import Probe, basis, check_probe
@@ -57,7 +56,7 @@ def probe(
 
     counts = whole_numbers("components", components)
     request = Probe(read_picture(image), counts, random_seed(seed), size, guidance_scale)
-    system = load(model, device=device)
+    system = model.load()
     request = check_probe(system, request)
     assert request.components is not None
     pca = basis(system) if data is None else _found_in(system, data)

@@ -5,20 +5,22 @@ from typing import Annotated
 
 import typer
 
+from unclip.cli.models import ModelChoice, takes_model
 from unclip.cli.output import (
     CountOption,
-    DeviceOption,
     GridOption,
     JsonOption,
-    ModelOption,
     OutOption,
+    RngOption,
     SeedOption,
     SizeOption,
     TrajectoryOption,
+    UpsamplerStepsOption,
 )
 from unclip.cli.pictures import PictureArgument
 
 
+@takes_model
 def vary(
     image: Annotated[Path, PictureArgument],
     n: CountOption = 4,
@@ -28,7 +30,7 @@ def vary(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start from new noise: alike in content alone; --eta has no say.")
     ] = False,
-    size: SizeOption = 256,
+    size: SizeOption = None,
     seed: SeedOption = None,
     steps: Annotated[
         int | None,
@@ -38,21 +40,33 @@ def vary(
         float | None,
         typer.Option(help="How much the content is stressed; 1 is off [default: 1; the model's if --fresh]."),
     ] = None,
+    upsampler_steps: UpsamplerStepsOption = None,
+    rng: RngOption = "unclip",
     out: OutOption = Path(),
-    model: ModelOption = None,
-    device: DeviceOption = "auto",
+    *,
+    model: ModelChoice,
     grid: GridOption = False,
     animation: TrajectoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make variations of a picture, cut to its middle square."""
-    from unclip.checkpoints.load import load
     from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
     from unclip.imagefiles import read_picture
     from unclip.pipelines.variations import Variations, check_variations, variations
 
-    request = Variations(read_picture(image), n, random_seed(seed), size, eta, fresh, steps, guidance_scale)
-    system = load(model, device=device)
+    request = Variations(
+        read_picture(image),
+        n,
+        random_seed(seed),
+        size,
+        eta,
+        fresh,
+        steps,
+        guidance_scale,
+        upsampler_steps,
+        rng,
+    )
+    system = model.load()
     request = check_variations(system, request)
     drawing = Drawing(
         lambda: variations(system, request),

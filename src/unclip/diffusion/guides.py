@@ -76,19 +76,21 @@ def classifier_free(
     3.4.
     """
     plain = conditional(process, conditions)
-    rows = {name: torch.cat([conditions[name], unconditional[name]]) for name in conditions}
+    rows = {name: torch.cat([unconditional[name], conditions[name]]) for name in conditions}
 
     def guide(query: Query) -> Guidance:
         if scale == 1 or (interval is not None and not interval[0] <= query.t <= interval[1]):
             return (yield from plain(query))
         t = _timesteps(query)
         output = yield Rows(torch.cat([query.x_t, query.x_t]), torch.cat([t, t]), rows)
-        with_, without = (process.predict(half, query.x_t, t) for half in output.chunk(2))
-        x0 = without.x0 + scale * (with_.x0 - without.x0)
-        eps = without.eps + scale * (with_.eps - without.eps)
+        without, with_ = output.chunk(2)
+        # Moved before it is read: where there is hardly any signal, x0 is eps times many thousands.
+        guided = process.predict(without + scale * (with_ - without), query.x_t, t)
+        plainly = process.predict(with_, query.x_t, t)
         if rescale == 0:
-            return Prediction(x0, eps, with_.variance_mix)
-        return process.completed(_rescaled(x0, with_.x0, rescale), query.x_t, t, with_.variance_mix)
+            return Prediction(guided.x0, guided.eps, plainly.variance_mix)
+        x0 = _rescaled(guided.x0, plainly.x0, rescale)
+        return process.completed(x0, query.x_t, t, plainly.variance_mix)
 
     return guide
 

@@ -17,6 +17,10 @@ def generator(device: torch.device, *key: object) -> torch.Generator:
     return torch.Generator(device).manual_seed(derived_seed(*key))
 
 
+NoiseOf = Callable[[Sequence[int], str, tuple[int, ...], torch.device], Callable[[], Tensor]]
+"""How noise comes of seeds: `seeded_noise`, or another of the same arguments."""
+
+
 def seeded_noise(
     seeds: Sequence[int], purpose: str, shape: tuple[int, ...], device: torch.device
 ) -> Callable[[], Tensor]:
@@ -27,6 +31,26 @@ def seeded_noise(
     """
     generators = [generator(torch.device("cpu"), seed, purpose) for seed in seeds]
     return lambda: torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)
+
+
+def one_stream() -> NoiseOf:
+    """Return what draws all noise of a seed, whatever its purpose, from one stream in the order asked for.
+
+    That is how diffusers' pipelines draw from a list of generators, one for each picture, made by
+    `torch.Generator().manual_seed(seed)`.
+    """
+    streams = dict[int, torch.Generator]()
+
+    def noise_of(
+        seeds: Sequence[int], purpose: str, shape: tuple[int, ...], device: torch.device
+    ) -> Callable[[], Tensor]:
+        del purpose
+        for seed in seeds:
+            if seed not in streams:
+                streams[seed] = torch.Generator().manual_seed(seed)
+        return lambda: torch.stack([torch.randn(shape, generator=streams[s]) for s in seeds]).to(device)
+
+    return noise_of
 
 
 def seeded_uniform(

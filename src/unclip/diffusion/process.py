@@ -27,7 +27,7 @@ SnrRange = tuple[float, float]
 class ProcessConfig:
     """How one stage diffuses."""
 
-    schedule: Literal["cosine", "linear"] = "cosine"
+    schedule: Literal["cosine", "cosine_float32", "linear"] = "cosine"
     num_train_steps: int = 1000
     prediction: PredictionType = "x0"
     variance: VarianceType = "fixed"

@@ -49,19 +49,11 @@ def _ancestral(schedule: Schedule, x_t: Tensor, noise: Noise, deviation: Deviati
             x_t = _noised_again(schedule, x_t, t, t_next, noise)
             continue
         prediction = yield Query(x_t, t)
-        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
-        alpha = now / then
-        from_x0 = math.sqrt(then) * (1 - alpha) / (1 - now)
-        from_x_t = math.sqrt(alpha) * (1 - then) / (1 - now)
-        x_t = from_x0 * prediction.x0 + from_x_t * x_t
+        posterior = schedule.posterior(t, t_next)
+        x_t = posterior.x0 * prediction.x0 + posterior.x_t * x_t
         if t_next >= 0:
             x_t = x_t + deviation(schedule, t, t_next, prediction) * noise()
     return x_t
-
-
-def _posterior_variance(now: float, then: float) -> float:
-    """Return the variance of x_{t_next} given x_t and x0, by alpha_bar at both."""
-    return (1 - now / then) * (1 - then) / (1 - now)
 
 
 def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
@@ -75,11 +67,10 @@ def ddpm(schedule: Schedule, x_t: Tensor, noise: Noise) -> Sampling:
 
 def _learned_deviation(schedule: Schedule, t: int, t_next: int, prediction: Prediction) -> float | Tensor:
     """Deviation of the lower variance, or of where the prediction says between the two, in log space."""
-    now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
-    low, high, mix = _posterior_variance(now, then), 1 - now / then, prediction.variance_mix
+    posterior, mix = schedule.posterior(t, t_next), prediction.variance_mix
     if mix is None:
-        return math.sqrt(low)
-    return (0.5 * (math.log(low) + (math.log(high) - math.log(low)) * mix)).exp()
+        return posterior.deviation
+    return (0.5 * (mix * posterior.log_beta + (1 - mix) * posterior.log_variance)).exp()
 
 
 def ddim(schedule: Schedule, x_t: Tensor, noise: Noise, eta: float = 0.0) -> Sampling:
@@ -169,12 +160,11 @@ def analytic(
 
     def deviation(schedule: Schedule, t: int, t_next: int, prediction: Prediction) -> float:
         del prediction
-        now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+        now, posterior = schedule.alpha_bar(t), schedule.posterior(t, t_next)
         moment = min(max(moments(t), 0.0), 1.0)
         # Of x0, given x_t. Where little of x0 is left, an error of the moment grows a thousandfold.
         variance = min((1 - moment) * (1 - now) / now, x0_variance)
-        from_x0 = math.sqrt(then) * (1 - now / then) / (1 - now)
-        return math.sqrt(_posterior_variance(now, then) + from_x0**2 * variance)
+        return math.sqrt(posterior.deviation**2 + posterior.x0**2 * variance)
 
     return _ancestral(schedule, x_t, noise, deviation)
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float
 
 from unclip.errors import RequestError
 
-Table = Float64[np.ndarray, " T"]
+Table = Float[np.ndarray, " T"]  # float64, and float32 where that is to be followed
 Spacing = Literal["linspace", "trailing"]
 
 
@@ -32,10 +32,40 @@ class Schedule:
         """Return the share of signal variance left at `t`; 1 at t = -1, the clean picture."""
         return 1.0 if t < 0 else float(self.alphas_cumprod[t])
 
+    def posterior(self, t: int, t_next: int) -> "Posterior":
+        """Return q(x_{t_next} | x_t, x0) for t_next < t, computed in the precision of the tables.
+
+        Source: Ho et al. 2020, equations 6 and 7.
+        """
+        rounded = self.alphas_cumprod.dtype.type
+        one = rounded(1)
+        now, then = self.alphas_cumprod[t], self.alphas_cumprod[t_next] if t_next >= 0 else one
+        beta = self.betas[t] if t_next == t - 1 else one - now / then  # the same but for rounding
+        variance = (one - then) / (one - now) * beta
+        log_variance = rounded(math.log(max(variance, 1e-20)))  # the variance is 0 at the clean sample
+        return Posterior(
+            x0=float(np.sqrt(then) * beta / (one - now)),
+            x_t=float(np.sqrt(one - beta) * (one - then) / (one - now)),
+            log_variance=float(log_variance),
+            log_beta=float(rounded(math.log(beta))),
+            deviation=float(rounded(math.exp(log_variance / 2))),
+        )
+
     def log_snr(self, t: int) -> float:
         """Return ln(alpha_bar / (1 - alpha_bar)); infinite at t = -1."""
         alpha_bar = self.alpha_bar(t)
         return math.inf if alpha_bar == 1.0 else math.log(alpha_bar / (1 - alpha_bar))
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A step back: the mean is x0 and x_t times these factors; beta is the variance of the step undone."""
+
+    x0: float
+    x_t: float
+    log_variance: float
+    log_beta: float
+    deviation: float  # the root of the variance
 
 
 def from_betas(betas: Table) -> Schedule:
@@ -53,6 +83,16 @@ def cosine(num_train_steps: int = 1000) -> Schedule:
     return from_betas(np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999))
 
 
+def cosine_float32(num_train_steps: int = 1000) -> Schedule:
+    """`cosine` as diffusers' UnCLIPScheduler tabulates it, in float32.
+
+    The rounding is seen: 1 - alpha_bar(0) is beta_0 and 5e-4 of it, so that pictures lose so much contrast.
+    """
+    betas = cosine(num_train_steps).betas.astype(np.float32)
+    alphas_cumprod = np.cumprod((1 - betas).astype(np.float64)).astype(np.float32)
+    return replace(from_betas(betas), alphas_cumprod=alphas_cumprod)
+
+
 def linear(num_train_steps: int = 1000) -> Schedule:
     """Betas that rise evenly from 1e-4 to 0.02 over 1,000 steps, and in proportion over fewer or more.
 
@@ -62,7 +102,11 @@ def linear(num_train_steps: int = 1000) -> Schedule:
     return from_betas(np.linspace(1e-4 * scale, min(0.02 * scale, 0.999), num_train_steps, dtype=np.float64))
 
 
-SCHEDULES: dict[str, Callable[[int], Schedule]] = {"cosine": cosine, "linear": linear}
+SCHEDULES: dict[str, Callable[[int], Schedule]] = {
+    "cosine": cosine,
+    "cosine_float32": cosine_float32,
+    "linear": linear,
+}
 
 
 def respace(schedule: Schedule, num_steps: int, spacing: Spacing = "linspace") -> Schedule:
@@ -78,7 +122,8 @@ def respace(schedule: Schedule, num_steps: int, spacing: Spacing = "linspace") -
     if spacing == "trailing" or num_steps == 1:
         visited = [round((i + 1) * (last + 1) / num_steps) - 1 for i in range(num_steps)]
     else:
-        visited = [round(i * last / (num_steps - 1)) for i in range(num_steps)]
+        apart = last / (num_steps - 1)  # divided first: halves are then rounded as Karlo and diffusers do
+        visited = [round(i * apart) for i in range(num_steps)]
     return replace(schedule, timesteps=tuple(reversed(visited)))
 
 

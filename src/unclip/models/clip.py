@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unclip.errors import RequestError
 from unclip.nn.transformer import Activation, Transformer
 
 
@@ -17,7 +18,7 @@ class ClipConfig:
     """Shape of both towers."""
 
     embed_dim: int
-    image_size: int  # pixels a side; pictures of other sizes are resized to it
+    image_size: int  # pixels a side; pictures of other sizes are resized to it. 0: there is no image tower
     patch_size: int
     image_width: int
     image_depth: int
@@ -29,6 +30,10 @@ class ClipConfig:
     text_heads: int
     activation: Activation = "gelu"
     normalize: bool = True  # embeddings leave with unit length (Karlo's do not)
+    image_mlp_width: int | None = None  # of the blocks' MLPs; None: four times the tower's width
+    text_mlp_width: int | None = None
+    pixel_mean: tuple[float, ...] = (0.5, 0.5, 0.5)  # of each colour, 0 to 1: the tower sees it as 0
+    pixel_std: tuple[float, ...] = (0.5, 0.5, 0.5)  # what it sees as 1
 
 
 class ImageTower(nn.Module):
@@ -40,13 +45,18 @@ class ImageTower(nn.Module):
     def __init__(self, config: ClipConfig):
         super().__init__()
         self.image_size = config.image_size
+        self.pixel_mean, self.pixel_std = config.pixel_mean, config.pixel_std
         width, patches = config.image_width, (config.image_size // config.patch_size) ** 2
         self.patches = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size, bias=False)
         self.class_token = nn.Parameter(torch.empty(width).normal_(std=width**-0.5))
         self.positions = nn.Parameter(torch.empty(patches + 1, width).normal_(std=width**-0.5))
         self.norm_in = nn.LayerNorm(width)
         self.transformer = Transformer(
-            width, config.image_depth, config.image_heads, activation=config.activation
+            width,
+            config.image_depth,
+            config.image_heads,
+            activation=config.activation,
+            mlp_width=config.image_mlp_width,
         )
         self.norm_out = nn.LayerNorm(width)
         self.project = nn.Linear(width, config.embed_dim, bias=False)
@@ -69,9 +79,16 @@ class ImageTower(nn.Module):
         if images.shape[-1] != self.image_size:
             size = (self.image_size, self.image_size)
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)
+        images = self._standardized(images)
         x = rearrange(self.patches(images), "b d h w -> b (h w) d")
         x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)
         return self.norm_in(x + self.positions)
+
+    def _standardized(self, images: Tensor) -> Tensor:
+        if set(self.pixel_mean + self.pixel_std) == {0.5}:  # as they are
+            return images
+        mean, std = (images.new_tensor(of).view(3, 1, 1) for of in (self.pixel_mean, self.pixel_std))
+        return ((images + 1) / 2 - mean) / std
 
 
 class TextTower(nn.Module):
@@ -86,7 +103,12 @@ class TextTower(nn.Module):
         self.tokens = nn.Embedding(config.vocab_size, width)
         self.positions = nn.Parameter(torch.empty(config.context_length, width).normal_(std=0.01))
         self.transformer = Transformer(
-            width, config.text_depth, config.text_heads, causal=True, activation=config.activation
+            width,
+            config.text_depth,
+            config.text_heads,
+            causal=True,
+            activation=config.activation,
+            mlp_width=config.text_mlp_width,
         )
         self.norm_out = nn.LayerNorm(width)
         self.project = nn.Linear(width, config.embed_dim, bias=False)
@@ -108,12 +130,20 @@ class Clip(nn.Module):
     def __init__(self, config: ClipConfig):
         super().__init__()
         self.config = config
-        self.image = ImageTower(config)
+        self.image = ImageTower(config) if config.image_size else None
         self.text = TextTower(config)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def encode_image(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
-        """Return the image embedding of square pictures in [-1, 1]."""
+        """Return the image embedding of square pictures in [-1, 1].
+
+        Raises RequestError if there is no image tower.
+        """
+        if self.image is None:
+            raise RequestError(
+                "this model has no image encoder and draws from sentences alone: give one that has, such as"
+                " a folder of Karlo's image variations"
+            )
         return self._normalized(self.image(images))
 
     def encode_text(

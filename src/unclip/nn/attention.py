@@ -88,7 +88,7 @@ class ContextAttention(nn.Module):
         context_mask: Bool[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Add to `x` what its pixels find in each other and in the unmasked context."""
-        pixels = rearrange(self.norm(x), "b c h w -> b (h w) c")
+        pixels = rearrange(self.norm(x.flatten(2)), "b c n -> b n c")
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(pixels).chunk(3, dim=-1))
         visible = None
         if self.context_kv is not None:
@@ -101,4 +101,4 @@ class ContextAttention(nn.Module):
                 all_pixels = context_mask.new_ones(x.shape[0], pixels.shape[1])
                 visible = torch.cat([context_mask, all_pixels], dim=1)[:, None, None, :]  # b 1 1 n
         found = self.out(merge_heads(attend(q, k, v, visible)))
-        return x + rearrange(found, "b (h w) c -> b c h w", h=x.shape[2])
+        return rearrange(found, "b (h w) c -> b c h w", h=x.shape[2]) + x

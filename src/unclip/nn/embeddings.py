@@ -14,10 +14,8 @@ def timestep_embedding(t: Shaped[Tensor, " b"], dim: int) -> Float[Tensor, "b {d
     first as in Karlo.
     """
     half = dim // 2
-    frequencies = torch.exp(
-        -math.log(10_000) / half * torch.arange(half, device=t.device, dtype=torch.float32)
-    )
-    angles = t.float()[:, None] * frequencies
+    powers = -math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half
+    angles = t.float()[:, None] * powers.exp()
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -32,7 +30,7 @@ class TimestepEmbedding(nn.Module):
 
     def forward(self, t: Shaped[Tensor, " b"]) -> Float[Tensor, "b d"]:
         """Embed timesteps, one per row."""
-        sinusoids = timestep_embedding(t, self.frequencies).to(self.linear_1.weight.dtype)
+        sinusoids = timestep_embedding(t, self.frequencies).to(self.linear_2.bias.dtype)
         return self.linear_2(nn.functional.silu(self.linear_1(sinusoids)))
 
 

@@ -27,13 +27,13 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, causal: bool, activation: Activation):
+    def __init__(self, width: int, heads: int, causal: bool, activation: Activation, mlp_width: int):
         super().__init__()
         self.norm_1 = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads, causal)
         self.norm_2 = nn.LayerNorm(width)
-        self.widen = nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
+        self.widen = nn.Linear(width, mlp_width)
+        self.narrow = nn.Linear(mlp_width, width)
         self.activation = ACTIVATIONS[activation]
 
     def forward(
@@ -45,13 +45,23 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks. `checkpointing` recomputes each block in the backward pass to save memory."""
+    """A stack of blocks, whose MLPs are four times as wide as the tokens unless `mlp_width` says otherwise.
+
+    `checkpointing` recomputes each block in the backward pass to save memory.
+    """
 
     def __init__(
-        self, width: int, depth: int, heads: int, causal: bool = False, activation: Activation = "gelu"
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        causal: bool = False,
+        activation: Activation = "gelu",
+        mlp_width: int | None = None,
     ):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, causal, activation) for _ in range(depth))
+        mlp_width = mlp_width or 4 * width
+        self.blocks = nn.ModuleList(Block(width, heads, causal, activation, mlp_width) for _ in range(depth))
         self.checkpointing = False
 
     def forward(

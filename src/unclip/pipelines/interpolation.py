@@ -43,7 +43,7 @@ class Interpolation:
     steps: int = 8  # pictures
     noise: NoiseOption = "inverted"  # fixed: all pictures from one noise, so that the ends do not come back
     seed: int = 0  # of the noise of sentences, and of the fixed noise
-    size: int = 256  # pixels a side
+    size: int | None = None  # pixels a side; None: the default of the model, 256 for most
     guidance_scale: float | None = None  # 1 is off; None: the model's, and off between inverted pictures
     decoder_steps: int = STEPS
 
@@ -56,7 +56,7 @@ class Mix:
     weights: tuple[float, ...] | None = None  # in proportion; None: all alike
     n: int = 1
     seed: int = 0  # picture k is drawn from seed + k
-    size: int = 256  # pixels a side
+    size: int | None = None  # pixels a side; None: the default of the model, 256 for most
     guidance_scale: float | None = None  # 1 is off; None: the model's
     steps: int | None = None  # of the decoder
 
@@ -69,7 +69,7 @@ def check_interpolation(system: System, request: Interpolation) -> Interpolation
         raise RequestError(f"noise {request.noise!r} is not one of {', '.join(get_args(NoiseOption))}")
     seeds(request.seed, 1)
     check_guidance("guidance_scale", request.guidance_scale)
-    system.check_size(request.size)
+    request = replace(request, size=system.check_size(request.size))
     schedule_of(decoder_of(system), request.decoder_steps)
     _check_parts(system, (request.a, request.b))
     if request.guidance_scale is not None:
@@ -86,7 +86,7 @@ def check_mix(system: System, request: Mix) -> Mix:
     seeds(request.seed, request.n)
     stage = decoder_of(system)
     chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
-    system.check_size(request.size)
+    request = replace(request, size=system.check_size(request.size))
     weights = (1.0,) * len(request.parts) if request.weights is None else request.weights
     if len(weights) != len(request.parts):
         raise RequestError(f"{len(weights)} weights for {len(request.parts)} parts: give one for each")

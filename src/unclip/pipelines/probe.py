@@ -25,7 +25,7 @@ class Probe:
     image: Image.Image
     components: tuple[int, ...] | None = None  # of each picture; None: the paper's, and all
     seed: int = 0  # of the noise, the same in all pictures
-    size: int = 256  # pixels a side
+    size: int | None = None  # pixels a side; None: the default of the model, 256 for most
     guidance_scale: float | None = None  # 1 is off; None: the model's
     decoder_steps: int = STEPS
 
@@ -55,11 +55,11 @@ def check_probe(system: System, request: Probe) -> Probe:
     counts = components_of(system, request)
     seeds(request.seed, 1)
     check_guidance("guidance_scale", request.guidance_scale)
-    system.check_size(request.size)
+    size = system.check_size(request.size)
     stage = decoder_of(system)
     schedule_of(stage, request.decoder_steps)
     scale = stage.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    return replace(request, components=counts, guidance_scale=scale)
+    return replace(request, components=counts, size=size, guidance_scale=scale)
 
 
 def probe(system: System, request: Probe, pca: Pca | None = None) -> Plan:

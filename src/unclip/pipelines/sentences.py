@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unclip.diffusion.driver import Denoising
 from unclip.diffusion.guides import Conditions
+from unclip.diffusion.noise import NoiseOf, seeded_noise
 from unclip.errors import RequestError
 from unclip.pipelines import stages
 from unclip.pipelines.checks import check_count, check_guidance
@@ -27,6 +28,7 @@ class PriorSettings:
     steps: int | None = None  # of the diffusion prior
     sampler: str | None = None  # of the diffusion prior: see SamplingDefaults
     candidates: int = 2  # embeddings drawn for a picture, of which the one nearest the text is kept
+    noise_of: NoiseOf = seeded_noise  # of the diffusion prior
 
 
 def check_prior(system: System, asked: PriorSettings) -> PriorKind:
@@ -82,7 +84,9 @@ def draw_embeds(
     if kind == "diffusion":
         assert system.prior is not None
         chosen = _diffusion_settings(system, asked)
-        sample = yield stages.prior(system.prior, chosen, text, empty, seeds, asked.candidates)
+        sample = yield stages.prior(
+            system.prior, chosen, text, empty, seeds, asked.candidates, asked.noise_of
+        )
         embeds = system.prior.network.unwhiten(sample)
     else:
         assert system.prior_ar is not None

@@ -19,7 +19,7 @@ from unclip.diffusion.guides import (
     conditional,
     dynamic_threshold,
 )
-from unclip.diffusion.noise import seeded_noise, seeded_uniform
+from unclip.diffusion.noise import NoiseOf, seeded_noise, seeded_uniform
 from unclip.diffusion.process import Process
 from unclip.diffusion.samplers import SAMPLERS, Noise, Sampler, analytic, moment_at
 from unclip.diffusion.schedule import Schedule, respace
@@ -32,7 +32,7 @@ from unclip.models.prior_ar import PriorAr
 from unclip.models.upsampler import Upsampler
 from unclip.pipelines.checks import check_guidance, check_share
 from unclip.system import SamplingDefaults, Stage, System
-from unclip.text.tokenizer import Tokenizer
+from unclip.text.tokenizer import Tokenizer, Tokens
 
 
 @torch.no_grad()
@@ -41,6 +41,20 @@ def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Co
     tokens = tokenizer(captions)
     # What follows the longest caption is padding; steps of 8 leave compilers few shapes.
     length = min(-(-int(tokens.mask.sum(dim=1).max()) // 8) * 8, tokenizer.context_length)
+    return _encoded(clip, tokens, length)
+
+
+@torch.no_grad()
+def encode_text_padded(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Conditions:
+    """Return the same with all of the padding, and each caption encoded alone, as diffusers does.
+
+    No network looks at padding, but sums are rounded otherwise with it, and in other company.
+    """
+    each = {text: _encoded(clip, tokenizer([text]), tokenizer.context_length) for text in set(captions)}
+    return {name: torch.cat([each[text][name] for text in captions]) for name in each[captions[0]]}
+
+
+def _encoded(clip: Clip, tokens: Tokens, length: int) -> Conditions:
     device = clip.logit_scale.device
     mask = tokens.mask[:, :length].to(device)
     embed, encodings = clip.encode_text(tokens.tokens[:, :length].to(device), mask)
@@ -48,13 +62,18 @@ def encode_text(clip: Clip, tokenizer: Tokenizer, captions: Sequence[str]) -> Co
 
 
 def encode_text_and_empty(
-    clip: Clip, tokenizer: Tokenizer, captions: Sequence[str], negative: str = ""
+    clip: Clip,
+    tokenizer: Tokenizer,
+    captions: Sequence[str],
+    negative: str = "",
+    padded: bool = False,
 ) -> tuple[Conditions, Conditions]:
     """Return the conditions of captions, and as many rows of what guidance leads away from, equally long.
 
     That is a `negative` caption, or the absent one.
     """
-    both = encode_text(clip, tokenizer, [*captions, negative])
+    encode = encode_text_padded if padded else encode_text
+    both = encode(clip, tokenizer, [*captions, negative])
     text = {name: rows[:-1] for name, rows in both.items()}
     return text, {name: rows[-1:].expand_as(text[name]) for name, rows in both.items()}
 
@@ -122,10 +141,11 @@ def prior(
     empty: Conditions,
     seeds: Sequence[int],
     candidates: int,
+    noise_of: NoiseOf = seeded_noise,
 ) -> Denoising:
     """Draw `candidates` whitened image embeddings for each seed; they come out side by side."""
     device = text["text_embed"].device
-    draw = seeded_noise(seeds, "prior", (candidates, stage.network.config.embed_dim), device)
+    draw = noise_of(seeds, "prior", (candidates, stage.network.config.embed_dim), device)
     rows, without = _repeated(text, candidates), _repeated(empty, candidates)
     guide = in_range(stage, chosen, classifier_free(stage.process, rows, without, chosen.guidance_scale))
     schedule = stage_schedule(stage, chosen)
@@ -169,9 +189,10 @@ def decoder(
     text: Conditions,
     empty: Conditions,
     seeds: Sequence[int],
+    noise_of: NoiseOf = seeded_noise,
 ) -> Denoising:
     """Draw the smallest picture, guided away from neither embedding nor caption."""
-    noise = decoder_noise(stage, seeds, image_embed.device)
+    noise = decoder_noise(stage, seeds, image_embed.device, noise_of)
     given, without = decoder_conditions(image_embed, text, empty)
     guide = in_range(stage, chosen, chosen_decoder_guide(stage, chosen, given, without))
     return denoising("decoder", stage, chosen, stage_schedule(stage, chosen), noise, guide)
@@ -183,17 +204,20 @@ def decoder_of_embeds(
     chosen: SamplingDefaults,
     image_embed: Float[Tensor, "b d"],
     seeds: Sequence[int],
+    noise_of: NoiseOf = seeded_noise,
 ) -> Denoising:
     """Draw the smallest picture of an image embedding alone, without a caption."""
     none = [""] * len(image_embed)
     text, empty = encode_text_and_empty(system.clip, system.tokenizer, none)
-    return decoder(stage, chosen, image_embed, text, empty, seeds)
+    return decoder(stage, chosen, image_embed, text, empty, seeds, noise_of)
 
 
-def decoder_noise(stage: Stage[Decoder], seeds: Sequence[int], device: torch.device) -> Noise:
+def decoder_noise(
+    stage: Stage[Decoder], seeds: Sequence[int], device: torch.device, noise_of: NoiseOf = seeded_noise
+) -> Noise:
     """Return the source of the noise that pictures of these seeds are drawn from."""
     size = stage.network.config.image_size
-    return seeded_noise(seeds, "decoder", (3, size, size), device)
+    return noise_of(seeds, "decoder", (3, size, size), device)
 
 
 def decoder_conditions(
@@ -236,10 +260,11 @@ def upsampler(
     chosen: SamplingDefaults,
     low_res: Float[Tensor, "b 3 h w"],
     seeds: Sequence[int],
+    noise_of: NoiseOf = seeded_noise,
 ) -> Denoising:
     """Draw the picture at four times the side of `low_res`."""
     guide = in_range(stage, chosen, conditional(stage.process, {"low_res": low_res}))
-    noise = upsampler_noise(stage, seeds, low_res.device)
+    noise = upsampler_noise(stage, seeds, low_res.device, noise_of)
     return denoising(upsampler_name(stage), stage, chosen, stage_schedule(stage, chosen), noise, guide)
 
 
@@ -248,17 +273,29 @@ def upsampler_name(stage: Stage[Upsampler]) -> str:
     return f"upsampler{stage.network.config.image_size}"
 
 
-def upsampler_noise(stage: Stage[Upsampler], seeds: Sequence[int], device: torch.device) -> Noise:
+def upsampler_noise(
+    stage: Stage[Upsampler], seeds: Sequence[int], device: torch.device, noise_of: NoiseOf = seeded_noise
+) -> Noise:
     """Return the source of the noise that pictures of these seeds are enlarged with."""
     size = stage.network.config.image_size
-    return seeded_noise(seeds, upsampler_name(stage), (3, size, size), device)
+    return noise_of(seeds, upsampler_name(stage), (3, size, size), device)
 
 
 def enlarged(
-    system: System, images: Float[Tensor, "b 3 h w"], size: int, seeds: Sequence[int]
+    system: System,
+    images: Float[Tensor, "b 3 h w"],
+    size: int | None,
+    seeds: Sequence[int],
+    steps: int | None = None,
+    noise_of: NoiseOf = seeded_noise,
 ) -> Generator[Denoising, Tensor, Tensor]:
-    """Run upsamplers until the size is reached; returns images in [-1, 1]."""
-    for stage in system.upsamplers:
-        if stage.network.config.image_size <= size:
-            images = yield upsampler(stage, settings(stage), images, seeds)
+    """Run upsamplers, each in `steps` or its own, until the size is reached; returns images in [-1, 1]."""
+    for stage in upsamplers_to(system, size):
+        images = yield upsampler(stage, settings(stage, num_steps=steps), images, seeds, noise_of)
     return images.clamp(-1, 1)
+
+
+def upsamplers_to(system: System, size: int | None) -> list[Stage[Upsampler]]:
+    """Return the upsamplers that lead to a size. Raises RequestError if it is none of the system's."""
+    side = system.check_size(size)
+    return [stage for stage in system.upsamplers if stage.network.config.image_size <= side]

@@ -1,6 +1,6 @@
 """From a picture towards what one sentence has and another has not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -29,24 +29,25 @@ class TextDiff:
     theta: tuple[float, float] = (0.0, 0.5)  # from and to which share of the way, 0 to 1
     steps: int = 5  # pictures
     seed: int = 0  # of the upsamplers' noise
-    size: int = 256  # pixels a side
+    size: int | None = None  # pixels a side; None: the default of the model, 256 for most
     guidance_scale: float = 1.0  # 1: off
     decoder_steps: int = STEPS
 
 
-def check_text_diff(system: System, request: TextDiff) -> None:
-    """Raise RequestError for a request that cannot be run."""
+def check_text_diff(system: System, request: TextDiff) -> TextDiff:
+    """Return the request, the model's settings in place of None. Raises RequestError if it cannot be run."""
     if request.steps < 1:
         raise RequestError(f"steps must be at least 1, not {request.steps}")
     for theta in request.theta:
         check_share("theta", theta)
     seeds(request.seed, 1)
     check_guidance("guidance_scale", request.guidance_scale)
-    system.check_size(request.size)
+    size = system.check_size(request.size)
     schedule_of(decoder_of(system), request.decoder_steps)
     check_prompt(request.target, system.tokenizer, "sentence to go to")
     if request.source:
         check_prompt(request.source, system.tokenizer, "sentence to come from")
+    return replace(request, size=size)
 
 
 def text_diff(system: System, request: TextDiff) -> Plan:
@@ -56,7 +57,7 @@ def text_diff(system: System, request: TextDiff) -> Plan:
     b 3 size size in [-1, 1]. Raises RequestError for a request that cannot be run.
     Source: Ramesh et al. 2022, section 3.3.
     """
-    check_text_diff(system, request)
+    request = check_text_diff(system, request)
     image = squares([request.image], seen_size(system))
     latent = yield from invert(system, image, request.decoder_steps)
     direction = text_direction(system, request.target, request.source)

@@ -12,7 +12,7 @@ from unclip.diffusion.noise import derived_seed
 from unclip.errors import RequestError
 from unclip.models.decoder import Decoder
 from unclip.pipelines import stages
-from unclip.pipelines.checks import LARGEST_SEED, check_count, seeds
+from unclip.pipelines.checks import LARGEST_SEED, Rng, check_count, noise_by, seeds
 from unclip.pipelines.given import embed
 from unclip.pipelines.sentences import PriorKind, PriorSettings, check_prior, draw_embeds, prior_resolved
 from unclip.system import Quality, SamplingDefaults, Stage, System
@@ -28,12 +28,12 @@ class TextToImage:
     prompt: str
     n: int = 1
     seed: int = 0  # picture k is drawn from seed + k
-    size: int = 256  # pixels a side
+    size: int | None = None  # pixels a side; None: the default of the model, 256 for most
     steps: int | None = None  # of the decoder
     guidance_scale: float | None = None  # of the decoder; 1: off
     prior_guidance_scale: float | None = None
     sampler: str | None = None  # of the decoder: a key of diffusion.samplers.SAMPLERS
-    candidates: int = 2  # image embeddings drawn by the prior, of which the one nearest the text is kept
+    candidates: int | None = None  # embeddings drawn by the prior, of which the nearest the text is kept
     quality: Quality | None = None  # which decoder draws, and in how many steps unless `steps` says it
     negative: str | None = None  # a sentence that guidance leads away from; None: from no sentence
     guidance_interval: tuple[int, int] | None = None  # timesteps at which the decoder is guided; None: all
@@ -43,6 +43,8 @@ class TextToImage:
     prior_steps: int | None = None
     prior_sampler: str | None = None
     best_of: int = 1  # small pictures drawn for each that is kept: the one nearest the sentence by CLIP
+    upsampler_steps: int | None = None  # of each upsampler
+    rng: Rng = "unclip"  # how noise comes of seeds: see `noise_by`
 
 
 def checked(system: System, request: TextToImage) -> TextToImage:
@@ -53,13 +55,35 @@ def checked(system: System, request: TextToImage) -> TextToImage:
         raise RequestError(f"quality {quality!r} is not one of {', '.join(get_args(Quality))}")
     check_prior(system, _prior_settings(request))
     _decoder_settings(system, request)
-    system.check_size(request.size)
+    _check_upsamplers(system, request)
+    _check_rng(request)
     negative = request.negative
     return replace(
         request,
         prompt=check_prompt(request.prompt, system.tokenizer),
         negative=None if negative is None else check_prompt(negative, system.tokenizer, "negative sentence"),
     )
+
+
+def _check_upsamplers(system: System, request: TextToImage) -> None:
+    for stage in stages.upsamplers_to(system, request.size):
+        stages.settings(stage, num_steps=request.upsampler_steps)
+
+
+def _check_rng(request: TextToImage) -> None:
+    noise_by(request.rng)
+    if request.rng == "diffusers" and (request.prior == "ar" or _candidates(request) > 1):
+        raise RequestError(
+            "rng diffusers draws one image embedding a picture, by the diffusion prior, as its pipeline does:"
+            " leave prior and candidates out"
+        )
+
+
+def _candidates(request: TextToImage) -> int:
+    """Return how many embeddings are drawn for a picture: two, and one where diffusers is followed."""
+    if request.candidates is not None:
+        return request.candidates
+    return 2 if request.rng == "unclip" else 1
 
 
 def _needs_second_row(request: TextToImage) -> bool:
@@ -127,7 +151,8 @@ def _prior_settings(request: TextToImage) -> PriorSettings:
         request.prior_guidance_scale,
         request.prior_steps,
         request.prior_sampler,
-        request.candidates,
+        _candidates(request),
+        noise_by(request.rng),
     )
 
 
@@ -137,6 +162,7 @@ def resolved(system: System, request: TextToImage) -> dict[str, Any]:
     return {
         **asdict(request),
         **prior_resolved(system, _prior_settings(request)),
+        "size": system.check_size(request.size),
         "quality": _quality(system, request),
         "steps": decoder.num_steps,
         "guidance_scale": decoder.guidance_scale,
@@ -144,7 +170,14 @@ def resolved(system: System, request: TextToImage) -> dict[str, Any]:
         "guidance_interval": decoder.guidance_interval,
         "guidance_rescale": decoder.guidance_rescale,
         "dynamic_threshold": decoder.dynamic_threshold,
+        "upsampler_steps": _upsampler_steps(system, request),
     }
+
+
+def _upsampler_steps(system: System, request: TextToImage) -> int | None:
+    """Return the steps of the upsamplers that are used, None where there are none or theirs differ."""
+    used = {stage.defaults.num_steps for stage in stages.upsamplers_to(system, request.size)}
+    return request.upsampler_steps or (used.pop() if len(used) == 1 else None)
 
 
 def text_to_image(system: System, request: TextToImage) -> Plan:
@@ -156,13 +189,20 @@ def text_to_image(system: System, request: TextToImage) -> Plan:
     request = checked(system, request)
     drawn = _all_seeds(request)
     prompts = [request.prompt] * len(drawn)
-    text, empty = stages.encode_text_and_empty(system.clip, system.tokenizer, prompts, request.negative or "")
-    image_embed = yield from draw_embeds(system, text, empty, drawn, _prior_settings(request))
+    text, empty = stages.encode_text_and_empty(
+        system.clip, system.tokenizer, prompts, request.negative or "", padded=request.rng == "diffusers"
+    )
+    asked = _prior_settings(request)
+    image_embed = yield from draw_embeds(system, text, empty, drawn, asked)
     decoder, chosen = _decoder(system, request), _decoder_settings(system, request)
-    images = yield stages.decoder(decoder, chosen, image_embed, text, empty, drawn)
+    images = yield stages.decoder(decoder, chosen, image_embed, text, empty, drawn, asked.noise_of)
     best = best_by_clip(system, images, text["text_embed"], request.best_of)
     kept = [drawn[k] for k in best.tolist()]
-    return (yield from stages.enlarged(system, images[best], request.size, kept))
+    return (
+        yield from stages.enlarged(
+            system, images[best], request.size, kept, request.upsampler_steps, asked.noise_of
+        )
+    )
 
 
 def _all_seeds(request: TextToImage) -> list[int]:

@@ -185,6 +185,7 @@ def _task(
     lesson, snr_range = order.lesson, order.train.snr_range
     if isinstance(teacher, Upsampler):
         assert lesson.feature_weight is not None
+        assert conditions.clip.image is not None
         crops = UpsamplerTask(process, teacher.config.image_size, snr_range)
         return OneStepTask(crops, conditions.clip.image, lesson.feature_weight)
     assert lesson.scales is not None
