@@ -5,7 +5,8 @@
 #
 #     make check          format, lint and types
 #     make test-services  the tests that need other programs
-#     make bench          every benchmark
+#     make bench          speed and memory of the bundled model, drawing and training
+#     make bench-karlo    the same of Karlo's full size, beside diffusers: 14 GB of disk, a quarter of an hour
 #     make train-bundled  train the bundled model again
 #     make docs           write the generated pages: docs/cli.md and docs/model-card.md
 
@@ -18,10 +19,13 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 MINUTES ?= 25
 SLICE ?= 9
 
+# Where the random model of Karlo's size is, or is written.
+KARLO ?= karlo-random
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check test-services bench train-bundled docs .venv
+.PHONY: demo test check test-services bench bench-karlo train-bundled docs .venv
 
 demo: .venv/package
 	$(BIN)/unclip generate "a red apple on a wooden table, 3D render" --size 256 --seed 7 --out demo/apple.png
@@ -40,7 +44,10 @@ test-services: .venv/dev
 	else echo "no tests need a service yet"; fi
 
 bench: .venv/dev
-	@set -e; for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+	@set -e; for bench in generate train; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench.py; done
+
+bench-karlo: .venv/dev
+	$(BIN)/python benchmarks/karlo.py --folder "$(KARLO)"
 
 train-bundled: .venv/package
 	@test -n "$(UNCLIP_DATA)" || { echo "name the world's art: make train-bundled UNCLIP_DATA=FOLDER"; exit 2; }

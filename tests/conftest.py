@@ -65,6 +65,53 @@ def model_folder(system: System, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
+def karlo_like() -> System:
+    """Karlo's structure with tiny networks of random weights and a tokenizer of our own, which pads to 20."""
+    torch.manual_seed(0)
+    karlo = presets.karlo()
+    tokenizer = Tokenizer.train(["a red cube on a blue cube", "an apple"], vocab_size=280, context_length=20)
+    clip = replace(
+        karlo.clip,
+        embed_dim=32,
+        image_size=32,
+        patch_size=8,
+        image_width=32,
+        image_depth=1,
+        image_heads=2,
+        vocab_size=tokenizer.vocab_size + 3,
+        context_length=20,
+        text_width=32,
+        text_depth=2,
+        text_heads=2,
+        activation="gelu",
+        text_mlp_width=37,
+    )
+    prior = replace(karlo.prior, embed_dim=32, text_width=32, context_length=20, width=24, depth=1, heads=2)
+    shape = {"channels": (32, 64), "depth": 1, "head_width": 8}
+    unet = replace(karlo.decoder.unet, attention=(False, True), context_width=40, **shape)
+    decoder = replace(karlo.decoder, embed_dim=32, text_width=32, unet=unet, image_size=16, image_tokens=3)
+    unet = replace(karlo.upsampler256.unet, attention=(False, False), **shape)
+    upsampler = replace(karlo.upsampler256, low_size=16, image_size=32, unet=unet, last_step=False)
+
+    def network(component: str, config: Any) -> Any:
+        network = build(component, config).eval().requires_grad_(False)
+        for tensor in network.state_dict().values():
+            if tensor.ndim and (tensor == tensor.flatten()[0]).all():  # 0 or 1, which would tell nothing
+                tensor += 0.1 * torch.randn_like(tensor)
+        return network
+
+    configs = {"prior": prior, "decoder": decoder, "upsampler256": upsampler}
+    stages = {
+        name: Stage(network(name, config), Process(karlo.stages[name].process), karlo.stages[name].defaults)
+        for name, config in configs.items()
+    }
+    card = Card("karlo-like", "CC BY 4.0", ("prior: nothing", "decoder: nothing"), ("apple",))
+    return System(
+        card, tokenizer, network("clip", clip), stages["prior"], stages["decoder"], (stages["upsampler256"],)
+    )
+
+
+@pytest.fixture(scope="session")
 def ar_system(system: System) -> System:
     """The tiny system with an autoregressive prior too, fitted to embeddings as random as its weights."""
     torch.manual_seed(0)

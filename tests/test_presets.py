@@ -47,7 +47,7 @@ def test_karlo_has_karlos_parameters() -> None:
     assert count(prior) + prior.clip_mean.numel() + prior.clip_std.numel() == 1_022_030_080
     assert count(karlo["decoder"].unet) == 885_439_686
     assert count(karlo["decoder"]) - count(karlo["decoder"].unet) == 7_878_400
-    assert count(karlo["upsampler256"].unet) == 691_579_523
+    assert count(karlo["upsampler256"].unet) == count(karlo["upsampler256"].last_unet) == 691_579_523
     assert "upsampler1024" not in karlo
 
 
@@ -132,4 +132,6 @@ def test_every_network_of_a_preset_runs(preset: Preset) -> None:
     assert out.shape == (1, shapes.decoder.unet.out_channels, size, size)
     for upsampler in (net[name] for name in ("upsampler256", "upsampler1024") if name in net):
         low, high = upsampler.config.low_size, upsampler.config.image_size
-        assert upsampler(normal(3, high, high), t, normal(3, low, low)).shape == (1, 3, high, high)
+        unets = filter(None, (upsampler.unet, upsampler.last_unet))  # chosen by t, which is no number here
+        assert all(unet(normal(6, high, high), t).shape == (1, 3, high, high) for unet in unets)
+        assert upsampler.last_unet or upsampler(normal(3, high, high), t, normal(3, low, low)).shape[1] == 3

@@ -1,6 +1,6 @@
 """The only literal sizes: each preset is a function that returns configs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unclip.diffusion.process import ProcessConfig
@@ -127,10 +127,7 @@ def tiny() -> SystemConfig:
 
 
 def karlo() -> SystemConfig:
-    """Karlo v1.0 alpha (kakaobrain/karlo) on CLIP ViT-L/14, up to 256 pixels.
-
-    Karlo's checkpoint holds two upsamplers of the one shape given here: the second takes the last step alone.
-    """
+    """Karlo v1.0 alpha (kakaobrain/karlo) on CLIP ViT-L/14, up to 256 pixels, as diffusers runs it."""
     clip = ClipConfig(
         embed_dim=768,
         image_size=224,
@@ -154,20 +151,25 @@ def karlo() -> SystemConfig:
         attention=(False, True, True, True),
         context_width=1536,
     )
-    decoder = ProcessConfig(prediction="eps", variance="learned_range")
+    decoder = ProcessConfig("cosine_float32", prediction="eps", variance="learned_range")
     return SystemConfig(
         clip=clip,
         prior=_prior(clip, width=2048, depth=20, heads=32),
         prior_ar=None,
         decoder=DecoderConfig(clip.embed_dim, clip.text_width, unet),
-        upsampler256=_upsampler(64, channels=(320, 640, 960, 1280), depth=3, scale_shift=False),
+        upsampler256=replace(
+            _upsampler(64, channels=(320, 640, 960, 1280), depth=3, scale_shift=False), last_step=True
+        ),
         upsampler1024=None,
         stages={
             "prior": StageConfig(
-                ProcessConfig(x0_limit=5.0), SamplingDefaults("ddpm", 25, guidance_scale=4.0)
+                ProcessConfig("cosine_float32", x0_limit=5.0),
+                SamplingDefaults("ddpm", 25, guidance_scale=4.0),
             ),
             "decoder": StageConfig(decoder, SamplingDefaults("ddpm", 25, guidance_scale=8.0)),
-            "upsampler256": StageConfig(ProcessConfig(prediction="eps"), SamplingDefaults("ddpm", 7)),
+            "upsampler256": StageConfig(
+                ProcessConfig("cosine_float32", prediction="eps"), SamplingDefaults("ddpm", 7)
+            ),
         },
     )
 

@@ -230,3 +230,16 @@ def test_a_model_older_than_the_autoregressive_prior_is_read(copy: Path) -> None
     assert values.pop("prior_ar") is False
     (copy / "system.json").write_text(json.dumps(values))
     assert load_system(copy).prior_ar is None
+
+
+def test_of_a_large_file_the_fingerprint_is_of_parts(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unclip.checkpoints.store.WHOLE_FILE", 1000)
+    monkeypatch.setattr("unclip.checkpoints.store.BLOCK", 64)
+    seen, weights = [fingerprint(copy)], copy / "decoder" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    for changed in (bytes(content[:-1]) + b"?", bytes(content) + b"?", b"?" + bytes(content[1:])):
+        weights.write_bytes(changed)
+        seen.append(fingerprint(copy))
+    assert len(set(seen)) == 4
+    weights.write_bytes(content)
+    assert fingerprint(copy) == seen[0]

@@ -1,6 +1,5 @@
 """`unclip model pull`, `list`, `verify` and `remove`, against a hub on this machine (hub_endpoint.py)."""
 
-import importlib.util
 import io
 import json
 import os
@@ -13,15 +12,11 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from hub_endpoint import karlo, local_hub
 
 from unclip.checkpoints.pulled import pulled_folder, read_accepted
 
-_spec = importlib.util.spec_from_file_location("hub_endpoint", Path(__file__).parents[1] / "hub_endpoint.py")
-assert _spec is not None
-assert _spec.loader is not None
-_module = sys.modules["hub_endpoint"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-local_hub, karlo = _module.local_hub, _module.karlo
+__all__ = ["karlo", "local_hub"]
 
 KARLO = "kakaobrain/karlo-v1-alpha"
 PRIOR = "prior/diffusion_pytorch_model.safetensors"

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unclip.diffusion.noise import derived_seed, generator, seeded_noise, seeded_uniform
+from unclip.diffusion.noise import derived_seed, generator, one_stream, seeded_noise, seeded_uniform
 
 CPU = torch.device("cpu")
 
@@ -51,3 +51,17 @@ def test_uniform_numbers_are_spread_evenly_and_seeded_alike() -> None:
     assert len(torch.cat([first, second])[:, :6].unique(dim=0)) == 4
     assert torch.equal(seeded_uniform([4], "prior_ar", (50_000,), CPU)()[0], first[1])
     assert seeded_uniform([3, 4], "prior_ar", (), CPU)().shape == (2,)
+
+
+def test_one_stream_goes_on_from_purpose_to_purpose() -> None:
+    noise_of, seeds = one_stream(), [7, 8]
+    drawn = [
+        noise_of(seeds, "prior", (16,), CPU)(),
+        noise_of(seeds, "decoder", (2, 8), CPU)(),
+        noise_of([8], "decoder", (2, 8), CPU)(),
+    ]
+    streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+    assert torch.equal(drawn[0], torch.stack([torch.randn(16, generator=stream) for stream in streams]))
+    assert torch.equal(drawn[1], torch.stack([torch.randn(2, 8, generator=stream) for stream in streams]))
+    assert torch.equal(drawn[2][0], torch.randn(2, 8, generator=streams[1]))
+    assert torch.equal(one_stream()(seeds, "again", (16,), CPU)(), drawn[0])

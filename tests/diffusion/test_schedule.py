@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unclip.diffusion.schedule import SCHEDULES, Schedule, cosine, linear, resampled, respace
+from unclip.diffusion.schedule import (
+    SCHEDULES,
+    Schedule,
+    cosine,
+    cosine_float32,
+    linear,
+    resampled,
+    respace,
+)
 from unclip.errors import RequestError
 
 
@@ -142,3 +150,46 @@ def test_resampling_asks_so_many_times_at_every_step_but_the_last(
     assert again.timesteps[0] == timesteps[0]
     assert again.timesteps[-1] == timesteps[-1]
     assert resampled(falling, jump, 1).timesteps == timesteps
+
+
+def test_float32_tables_are_those_of_unclip_schedulers() -> None:
+    """UnCLIPScheduler of huggingface/diffusers 0.42.1: betas[0], alphas_cumprod[749] and [999]."""
+    schedule = cosine_float32()
+    assert schedule.betas.dtype == schedule.alphas_cumprod.dtype == np.float32
+    assert schedule.betas[0] == np.float32(4.128422369831242e-05)
+    assert schedule.alphas_cumprod[749] == np.float32(0.1442721039056778)
+    assert schedule.alphas_cumprod[999] == np.float32(2.4287349909002387e-09)
+    np.testing.assert_allclose(schedule.alphas_cumprod, cosine().alphas_cumprod, rtol=1e-4)
+
+
+def test_deviations_are_those_of_unclip_schedulers() -> None:
+    """tests/schedulers/test_scheduler_unclip.py of huggingface/diffusers @58eb52c, both kinds of variance."""
+    schedule = cosine_float32()
+    assert schedule.posterior(487, 486).deviation == pytest.approx(0.0549625, abs=1e-5)
+    assert schedule.posterior(999, 998).deviation == pytest.approx(0.9994987, abs=1e-5)
+    for t, expected in ((1, -10.1712790), (487, -5.7998052), (999, -0.0010011)):
+        posterior = schedule.posterior(t, t - 1)
+        mix = (0.5 + 1) / 2
+        assert mix * posterior.log_beta + (1 - mix) * posterior.log_variance == pytest.approx(
+            expected, abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize(("t", "t_next"), [(999, 998), (999, 500), (500, 499), (500, 20), (1, 0)])
+def test_a_step_back_is_the_posterior(make: Callable[[int], Schedule], t: int, t_next: int) -> None:
+    """Ho et al. 2020, equation 7, by the rule of Bayes: precisions add, means weigh by them."""
+    schedule = make(1000)
+    posterior = schedule.posterior(t, t_next)
+    now, then = schedule.alpha_bar(t), schedule.alpha_bar(t_next)
+    beta = 1 - now / then
+    precision = (1 - beta) / beta + 1 / (1 - then)
+    rough = 1e-9 if schedule.betas.dtype == np.float64 else 5e-3
+    assert posterior.deviation**2 == pytest.approx(1 / precision, rel=rough)
+    assert posterior.x0 == pytest.approx(math.sqrt(then) / (1 - then) / precision, rel=rough)
+    assert posterior.x_t == pytest.approx(math.sqrt(1 - beta) / beta / precision, rel=rough, abs=2e-4)
+
+
+def test_the_last_step_back_is_the_clean_sample() -> None:
+    posterior = cosine().posterior(0, -1)
+    assert (posterior.x0, posterior.x_t) == (pytest.approx(1), 0)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unclip import presets
+from unclip.errors import RequestError
 from unclip.models.clip import Clip
 from unclip.system import System
 
@@ -102,3 +103,27 @@ def test_patch_states_are_those_the_last_block_reads(depth: int) -> None:
     clip.encode_image(images)
     expected = F.layer_norm(seen[0][:, 1:], (CONFIG.image_width,))
     torch.testing.assert_close(clip.image.patch_states(images), expected)
+
+
+def test_without_an_image_tower_pictures_are_refused(clip: Clip) -> None:
+    text_alone = Clip(replace(clip.config, image_size=0))
+    assert text_alone.image is None
+    with pytest.raises(RequestError, match="no image encoder and draws from sentences alone: give one"):
+        text_alone.encode_image(torch.zeros(1, 3, 8, 8))
+
+
+def test_colours_are_standardised_as_the_tower_was_trained(clip: Clip) -> None:
+    mean, std = (0.2, 0.4, 0.6), (0.1, 0.2, 0.3)
+    other = Clip(replace(clip.config, pixel_mean=mean, pixel_std=std)).eval()
+    other.load_state_dict(clip.state_dict())
+    size = clip.config.image_size
+    images = torch.rand(2, 3, size, size) * 2 - 1
+    shifted = ((images + 1) / 2 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    torch.testing.assert_close(other.encode_image(images), clip.encode_image(shifted))
+
+
+def test_mlps_can_have_another_width(clip: Clip) -> None:
+    other = Clip(replace(clip.config, text_mlp_width=37, image_mlp_width=41))
+    assert other.text.transformer.blocks[0].widen.out_features == 37
+    assert other.image is not None
+    assert other.image.transformer.blocks[0].widen.out_features == 41

@@ -46,3 +46,17 @@ def test_a_residual_upsampler_begins_as_a_resize(upsampler: Upsampler) -> None:
 
 def test_no_pixel_attends_to_another(upsampler: Upsampler) -> None:
     assert not any("attention" in name for name in upsampler.state_dict())
+
+
+def test_the_last_step_has_a_network_of_its_own(upsampler: Upsampler) -> None:
+    both = Upsampler(replace(upsampler.config, last_step=True, residual=False)).eval()
+    x, low_res = torch.randn(3, 3, 64, 64), torch.randn(3, 3, 16, 16)
+    t = torch.tensor([0, 7, 999])
+    resized = F.interpolate(low_res, (64, 64), mode="bicubic", antialias=True)
+    given = torch.cat([x, resized], dim=1)
+    assert both.last_unet is not None
+    with torch.no_grad():
+        expected = torch.cat([both.last_unet(given[:1], t[:1]), both.unet(given[1:], t[1:])])
+        torch.testing.assert_close(both(x, t, low_res), expected)
+        torch.testing.assert_close(both(x[:1], t[:1], low_res[:1]), expected[:1])
+        torch.testing.assert_close(both(x[1:], t[1:], low_res[1:]), expected[1:])

@@ -1,6 +1,7 @@
 """Loading a model the way users ask for it: by folder, by the name it was pulled by, or the bundled one."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,7 +51,12 @@ def open_model(path: str | Path | None = None, stages: Collection[str] | None = 
     Raises CheckpointError for a folder that is no whole model, RequestError for a stage that is not there.
     """
     folder = model_folder(path)
-    return open_diffusers(folder, stages) if is_diffusers(folder) else open_system(folder, stages)
+    if not is_diffusers(folder):
+        return open_system(folder, stages)
+    opened = open_diffusers(folder, stages)
+    # As it was named: a pulled model's folder goes by its commit.
+    card = replace(opened.system.card, name=Path(str(path)).absolute().name)
+    return replace(opened, system=replace(opened.system, card=card))
 
 
 def load(

@@ -3,7 +3,7 @@
 import copy
 import ctypes
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +70,14 @@ def _place_unit(
 ) -> None:
     def fill() -> None:
         for layers in _groups(unit):
-            found = source.read([_name(where, key) for where, layer in layers for key in _keys(layer)])
-            for where, layer in layers:
-                own = {key: found.pop(_name(where, key)) for key in _keys(layer)}
+            found = source.read([_name(where, key) for where, keys in layers for key in keys])
+            for where, keys in layers:
+                layer = unit.get_submodule(where)
+                own = {key: found.pop(_name(where, key)) for key in keys}
                 _assign(layer, own, device, plan.dtype)
                 _replace(unit, where, _made_ready(layer, plan, device))
+            if plan != Plan():
+                give_back_memory()  # that of what was read, before more is
 
     if pager is None:
         fill()
@@ -84,23 +87,21 @@ def _place_unit(
         compute_in(unit, plan.dtype)
 
 
-def _groups(unit: nn.Module) -> Iterator[list[tuple[str, nn.Module]]]:
-    """List the modules that hold parameters themselves, those together that are read at once."""
-    group, size = list[tuple[str, nn.Module]](), 0
-    for where, layer in list(unit.named_modules()):
-        numbers = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
-        if numbers:
-            group.append((where, layer))
-            size += 4 * numbers
-        if size >= READ_AT_ONCE:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+def _groups(unit: nn.Module) -> list[list[tuple[str, list[str]]]]:
+    """List the places of layers with the names of their own parameters, those together that are read at once.
 
-
-def _keys(layer: nn.Module) -> list[str]:
-    return [key for key, _ in layer.named_parameters(recurse=False)]
+    Names alone: whoever held the layers would hold weights that were replaced.
+    """
+    groups, size = [list[tuple[str, list[str]]]()], 0
+    for where, layer in unit.named_modules():
+        own = dict(layer.named_parameters(recurse=False))
+        if own and size >= READ_AT_ONCE:
+            groups.append([])
+            size = 0
+        if own:
+            groups[-1].append((where, list(own)))
+            size += 4 * sum(parameter.numel() for parameter in own.values())
+    return groups
 
 
 def _name(where: str, key: str) -> str:
@@ -163,6 +164,7 @@ class Pager:
         def before(*_: Any) -> None:
             if self._resident is not unit:
                 self._let_go()
+                give_back_memory()
                 self._empty, self._resident = copy.deepcopy(empty), unit
                 fill()
 
@@ -184,6 +186,18 @@ def keep_freed_memory() -> None:
     Otherwise every feature map is given back to the system and asked for again, page by page, which takes
     as long as computing it.
     """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+    if (library := _c_library()) is not None:
         for option, most in ((-3, 2**30), (-1, 2**31 - 1)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
             library.mallopt(option, most)
+
+
+def give_back_memory() -> None:
+    """Give back to the system what the C library has kept of freed memory."""
+    if (library := _c_library()) is not None:
+        library.malloc_trim(0)
+
+
+def _c_library() -> ctypes.CDLL | None:
+    """Return the C library where it is GNU's."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "malloc_trim") else None

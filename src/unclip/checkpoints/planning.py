@@ -1,9 +1,10 @@
 """How a model is held in memory: the dtype a device computes fastest in, and what fits into a limit."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from torch import nn
 
 from unclip.checkpoints.placing import READ_AT_ONCE, Plan, units
 from unclip.checkpoints.store import Opened, named_networks
@@ -17,7 +18,7 @@ Weights = Literal["float", "int8"]
 
 GIB = 2.0**30
 LARGE = GIB  # bytes in float32 from which a model is worth a narrower dtype
-PROCESS = 0.4 * GIB  # of Python and torch themselves
+PROCESS = 0.55 * GIB  # of Python and torch themselves
 AMPLE = 4 * GIB  # what a model may take when nobody has set a limit, if it can do with less
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -64,11 +65,16 @@ def _dtype(opened: Opened, device: torch.device, asked: DType) -> torch.dtype:
         raise RequestError("a CPU does not compute in float16: ask for bfloat16 or float32")
     if asked != "auto":
         return _DTYPES[asked]
-    if 4 * sum(_numbers(part) for part in _all_units(opened).values()) < LARGE:
+    if 4 * _numbers(opened) < LARGE:
         return torch.float32
     if device.type == "cpu":
         return torch.bfloat16 if computes_in_bfloat16() else torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _numbers(opened: Opened) -> int:
+    networks = named_networks(opened.system).values()
+    return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 def computes_in_bfloat16() -> bool:
@@ -79,31 +85,18 @@ def computes_in_bfloat16() -> bool:
 
 def memory(opened: Opened, plan: Plan) -> float:
     """Estimate the bytes that drawing one picture takes at its peak, the process itself included."""
-    parts = _all_units(opened)
     width = 1 if plan.int8 else plan.dtype.itemsize
-    weights = {name: width * _numbers(part) for name, part in parts.items()}
-    held = sum(weights.values()) if plan.resident else max(weights.values())
-    reading = READ_AT_ONCE if plan.int8 or plan.dtype != torch.float32 else 0
-    return PROCESS + held + max(reading, *(_working(part, plan) for part in _networks(opened).values()))
+    each = [
+        (width * sum(parameter.numel() for parameter in unit.parameters()), _working(network, plan))
+        for network in named_networks(opened.system).values()
+        for unit in units(network).values()
+    ]
+    weights, working = zip(*each, strict=True)
+    held = sum(weights) + max(working) if plan.resident else max(sum(both) for both in each)
+    return PROCESS + held + (READ_AT_ONCE if plan.int8 or plan.dtype != torch.float32 else 0)
 
 
-def _networks(opened: Opened) -> dict[str, Any]:
-    return named_networks(opened.system)
-
-
-def _all_units(opened: Opened) -> dict[str, Any]:
-    return {
-        f"{name}.{prefix}": part
-        for name, network in _networks(opened).items()
-        for prefix, part in units(network).items()
-    }
-
-
-def _numbers(unit: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in unit.parameters())
-
-
-def _working(network: torch.nn.Module, plan: Plan) -> int:
+def _working(network: nn.Module, plan: Plan) -> int:
     """Estimate the bytes of a network's feature maps: two rows of a decoder, one of an upsampler."""
     if not isinstance(network, Decoder | Upsampler):
         return 0
@@ -112,12 +105,12 @@ def _working(network: torch.nn.Module, plan: Plan) -> int:
 
 
 def _map_numbers(config: UNetConfig, size: int) -> int:
-    """Count the skips, all of which are held on the way down, and four of the widest maps of the way up."""
+    """Count the skips, all of which are held on the way down, and eleven of the widest maps."""
     side = size // config.patch_size
     skips = sum(
         channels * (config.depth + 1) * (side >> level) ** 2 for level, channels in enumerate(config.channels)
     )
-    return skips + 4 * side**2 * sum(config.channels[:2])
+    return skips + 11 * side**2 * sum(config.channels[:2])
 
 
 def described(opened: Opened, plan: Plan) -> str:
@@ -128,7 +121,7 @@ def described(opened: Opened, plan: Plan) -> str:
     return f"{held}, {weights}{dtype}, about {gib(memory(opened, plan))}"
 
 
-def gib(size: float) -> str:
+def gib(size: int | float) -> str:
     """Write a number of bytes, rounded up to a tenth of a GiB."""
     return f"{math.ceil(size / GIB * 10) / 10:g} GiB"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from unclip.checkpoints.configs import config_from_json, config_to_json, read_json, write_json
@@ -32,6 +32,7 @@ from unclip.system import Card, Quality, Stage, StageConfig, System
 from unclip.text.tokenizer import Tokenizer
 
 FORMAT = 1
+WHOLE_FILE, BLOCK = 2**26, 2**16  # bytes: see `fingerprint`
 
 NETWORKS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "clip": (ClipConfig, Clip),
@@ -87,11 +88,16 @@ def _empty(config: Any, network_type: Callable[[Any], nn.Module]) -> nn.Module:
 
 def save_component(folder: Path, network: nn.Module, int8: bool = False) -> None:
     """Write `config.json` and `model.safetensors` of one network."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", config_to_json(network.config))
     weights = network.state_dict()
     if int8:
         weights = to_int8(weights, tables={name for name, _ in network.named_buffers()})
+    write_component(folder, network.config, weights)
+
+
+def write_component(folder: Path, config: Any, weights: Mapping[str, Tensor]) -> None:
+    """Write the files of one network, its weights as they are stored."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", config_to_json(config))
     write_tensors(folder / "model.safetensors", weights)
 
 
@@ -129,6 +135,13 @@ def _open_component(folder: Path, component: str) -> tuple[Any, Source]:
 
 def save_system(folder: Path, system: System, int8: bool = False) -> None:
     """Write a model folder; with `int8`, large weights take one byte each."""
+    write_about(folder, system)
+    for name, network in named_networks(system).items():
+        save_component(folder / name, network, int8)
+
+
+def write_about(folder: Path, system: System) -> None:
+    """Write what a model folder holds beside its networks: `system.json` and the tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     file = SystemFile(
         FORMAT,
@@ -140,8 +153,6 @@ def save_system(folder: Path, system: System, int8: bool = False) -> None:
     )
     write_json(folder / "system.json", asdict(file))
     system.tokenizer.save(folder / "tokenizer")
-    for name, network in named_networks(system).items():
-        save_component(folder / name, network, int8)
 
 
 def named_networks(system: System) -> dict[str, nn.Module]:
@@ -240,9 +251,21 @@ def load_system(folder: Path, stages: Collection[str] | None = None) -> System:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return the first 16 hexadecimal digits of a SHA-256 over a model folder's files."""
+    """Return the first 16 hexadecimal digits of a SHA-256 over a model folder's files.
+
+    Of a file above 64 MiB only the size and 256 evenly spread blocks are read, or it would take a minute.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors")):
+    kinds = (".json", ".safetensors", ".bin")
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in kinds):
         digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-        digest.update(path.read_bytes())
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if size <= WHOLE_FILE:
+                digest.update(file.read())
+                continue
+            digest.update(f"{size}\0".encode())
+            for k in range(256):
+                file.seek(k * (size - BLOCK) // 255)
+                digest.update(file.read(BLOCK))
     return digest.hexdigest()[:16]

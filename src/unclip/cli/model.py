@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from unclip.cli import hub
+from unclip.cli import exporting, hub, importing
 from unclip.cli.source import DataOption
 
 if TYPE_CHECKING:
     from unclip.system import System
 
-app = typer.Typer(help="Look at models, and make them of runs.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Look at models, get them from elsewhere, and make them of runs.", rich_markup_mode=None
+)
 app.command()(hub.pull)
 app.command("list")(hub.list_)
 app.command()(hub.verify)
 app.command()(hub.remove)
+app.command("import")(importing.import_)
+app.command("export")(exporting.export)
 
 
 @app.command()

@@ -150,6 +150,8 @@ def _say_unknown_words(system: "System", sentences: Sequence[str]) -> dict[str, 
     from unclip.text.prompts import unknown_words
 
     strangers = dict[str, tuple[str, ...]]()
+    if not system.card.words:  # a model from elsewhere, which does not list them
+        return strangers
     for sentence in sentences:
         strangers |= unknown_words(sentence, system.card.words)
     for word, near in strangers.items():

@@ -78,11 +78,11 @@ def _attention(config: UNetConfig, channels: int) -> ContextAttention:
     return ContextAttention(channels, config.head_width, config.context_width, config.groups)
 
 
-def _placed(stage: Stage, h: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def _placed(stage: Stage, h: Float[Tensor, "b c h w"], width: int) -> Float[Tensor, "b c h w"]:
     """Tell a stage where its cells are: noise and convolutions say little of that."""
     if stage.place is None:
         return h
-    place = place_embedding(h.shape[2], h.shape[3], stage.place.in_features, h.device)
+    place = place_embedding(h.shape[2], h.shape[3], width, h.device)
     return h + rearrange(stage.place(place.to(h.dtype)), "h w c -> c h w")
 
 
@@ -144,7 +144,7 @@ class UNet(nn.Module):
         skips = [h]
         for stage in self.down:
             assert isinstance(stage, Stage)
-            h = _placed(stage, h)
+            h = _placed(stage, h, self.config.place_width)
             for i in range(len(stage.blocks)):
                 h = self._layer(stage, i, h, embed, context, context_mask)
                 skips.append(h)
@@ -157,7 +157,7 @@ class UNet(nn.Module):
         h = self._run(self.mid_2, h, embed)
         for stage in self.up:
             assert isinstance(stage, Stage)
-            h = _placed(stage, h)
+            h = _placed(stage, h, self.config.place_width)
             for i in range(len(stage.blocks)):
                 h = self._layer(stage, i, torch.cat([h, skips.pop()], dim=1), embed, context, context_mask)
             if stage.resize is not None:

@@ -205,10 +205,11 @@ def decoder_of_embeds(
     image_embed: Float[Tensor, "b d"],
     seeds: Sequence[int],
     noise_of: NoiseOf = seeded_noise,
+    padded: bool = False,
 ) -> Denoising:
     """Draw the smallest picture of an image embedding alone, without a caption."""
     none = [""] * len(image_embed)
-    text, empty = encode_text_and_empty(system.clip, system.tokenizer, none)
+    text, empty = encode_text_and_empty(system.clip, system.tokenizer, none, padded=padded)
     return decoder(stage, chosen, image_embed, text, empty, seeds, noise_of)
 
 

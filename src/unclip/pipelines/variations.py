@@ -62,7 +62,9 @@ def variations(system: System, request: Variations) -> Plan:
     if request.fresh:
         image_embed = embed(system, image).expand(request.n, -1)
         chosen = stages.settings(stage, num_steps=request.steps, guidance_scale=request.guidance_scale)
-        images = yield stages.decoder_of_embeds(system, stage, chosen, image_embed, drawn, noise_of)
+        images = yield stages.decoder_of_embeds(
+            system, stage, chosen, image_embed, drawn, noise_of, padded=request.rng == "diffusers"
+        )
     else:
         latent = yield from invert(system, image, request.steps)
         latent = latent.expanded(request.n)

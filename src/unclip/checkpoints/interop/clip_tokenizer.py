@@ -1,6 +1,7 @@
-"""CLIP's own tokenizer, from the files that transformers keeps it in, and back."""
+"""CLIP's own tokenizer, from the files that transformers keeps it in (`tokenizer_files` has the way back)."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from unclip.errors import CheckpointError
 from unclip.text.tokenizer import Tokenizer
 
 _PIECES = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
+SPLITS = "split_special_tokens"  # the setting by which a sentence that spells a mark gets its letters
 _MARKS = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
 
 
@@ -20,10 +22,11 @@ def read_tokenizer(folder: Path, context_length: int) -> Tokenizer:
 
     Raises CheckpointError if they are missing or broken.
     """
-    marks = _marks(folder)
+    settings = _settings(folder)
+    marks = _marks(settings)
     pad, whole = marks["pad_token"], folder / "tokenizer.json"
     # Karlo pads with "!", which transformers therefore reads as that very token in a sentence as well.
-    plain_pad = pad not in (marks["bos_token"], marks["eos_token"])
+    plain_pad = pad not in (marks["bos_token"], marks["eos_token"]) and not settings.get(SPLITS)
     library = _whole(whole, pad if plain_pad else None) if whole.is_file() else _of_parts(folder, marks)
     pad_id = library.token_to_id(pad)
     if pad_id is None:
@@ -35,13 +38,18 @@ def read_tokenizer(folder: Path, context_length: int) -> Tokenizer:
     return Tokenizer(library)
 
 
-def _marks(folder: Path) -> dict[str, str]:
-    """Return the marks by their roles. Newer files override older ones, and a mark may be an object."""
-    found: dict[str, Any] = dict(_MARKS)
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return what the folder says of the tokenizer; newer files override older ones."""
+    found = dict[str, Any]()
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
-            values = read_json(folder / name)
-            found |= {role: values[role] for role in _MARKS if values.get(role) is not None}
+            found |= {name: value for name, value in read_json(folder / name).items() if value is not None}
+    return found
+
+
+def _marks(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the marks by their roles. A mark may be an object."""
+    found = {role: settings.get(role, mark) for role, mark in _MARKS.items()}
     return {role: mark["content"] if isinstance(mark, dict) else mark for role, mark in found.items()}
 
 
@@ -75,6 +83,12 @@ def _of_parts(folder: Path, marks: dict[str, str]) -> tokenizers.Tokenizer:
         )
     except Exception as error:  # the library raises nothing narrower
         raise CheckpointError(f"{folder}: not CLIP's tokenizer ({error}); restore the folder") from error
+    cut_as_clip_does(library)
+    return library
+
+
+def cut_as_clip_does(library: tokenizers.Tokenizer) -> None:
+    """Give a tokenizer CLIP's rules of what is one word. Source: transformers' CLIPTokenizer."""
     library.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
@@ -84,4 +98,3 @@ def _of_parts(folder: Path, marks: dict[str, str]) -> tokenizers.Tokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    return library

@@ -1,4 +1,4 @@
-"""The configs of a diffusers unCLIP folder, field by field, to ours and back.
+"""The configs of a diffusers unCLIP folder, field by field, to ours (`diffusers_fields` has the way back).
 
 Missing fields have the defaults of the classes in huggingface/diffusers 0.42.1 and huggingface/transformers
 5.24: the oldest folders lack about 25 of them. Fields in the tables of fixed values must have those values,
@@ -71,8 +71,8 @@ class Fields:
             )
 
 
-_FIXED_CLIP = {"attention_dropout": 0.0, "layer_norm_eps": 1e-5}
-_FIXED_PRIOR = {
+FIXED_CLIP = {"attention_dropout": 0.0, "layer_norm_eps": 1e-5}
+FIXED_PRIOR = {
     "additional_embeddings": 4,
     "time_embed_act_fn": "silu",
     "norm_in_type": None,
@@ -83,7 +83,7 @@ _FIXED_PRIOR = {
     "embedding_proj_dim": None,
     "clip_embed_dim": None,
 }
-_FIXED_UNET = {
+FIXED_UNET = {
     "act_fn": "silu",
     "center_input_sample": False,
     "flip_sin_to_cos": True,
@@ -94,7 +94,7 @@ _FIXED_UNET = {
     "time_embedding_dim": None,
     "time_embedding_type": "positional",
 }
-_FIXED_DECODER = _FIXED_UNET | {
+FIXED_DECODER = FIXED_UNET | {
     "addition_embed_type": None,
     "attention_type": "default",
     "class_embeddings_concat": False,
@@ -113,15 +113,18 @@ _FIXED_DECODER = _FIXED_UNET | {
     "time_embedding_act_fn": None,
     "timestep_post_act": None,
 }
-_FIXED_UPSAMPLER = _FIXED_UNET | {"attn_norm_num_groups": None, "class_embed_type": None}
-_FIXED_SCHEDULER = {"beta_schedule": "squaredcos_cap_v2"}
+FIXED_UPSAMPLER = FIXED_UNET | {"attn_norm_num_groups": None, "class_embed_type": None}
+FIXED_SCHEDULER = {"beta_schedule": "squaredcos_cap_v2"}
 
-_PLAIN, _ATTENDING = "Resnet{}sampleBlock2D", "SimpleCrossAttn{}Block2D"
+PLAIN, ATTENDING = "Resnet{}sampleBlock2D", "SimpleCrossAttn{}Block2D"  # with Down or Up in between
+MIDDLE, MIDDLE_OF_DECODER = "UNetMidBlock2D", "UNetMidBlock2DSimpleCrossAttn"
+PREDICTIONS: dict[str, PredictionType] = {"epsilon": "eps", "sample": "x0"}
+VARIANCES: dict[str, VarianceType] = {"fixed_small_log": "fixed", "learned_range": "learned_range"}
 
 
 def clip_config(text: Fields, vision: Fields | None, processor: Fields | None) -> ClipConfig:
     """Read CLIPTextConfig, and CLIPVisionConfig and CLIPImageProcessor where there is an image tower."""
-    text.check(_FIXED_CLIP)
+    text.check(FIXED_CLIP)
     activation = text.get("hidden_act", "quick_gelu")
     config = ClipConfig(
         embed_dim=text.number("projection_dim", 512),
@@ -142,7 +145,7 @@ def clip_config(text: Fields, vision: Fields | None, processor: Fields | None) -
     text.check({"hidden_act": activation if activation in ("gelu", "quick_gelu") else "quick_gelu"})
     if vision is None:
         return config
-    vision.check(_FIXED_CLIP | {"hidden_act": activation, "num_channels": 3})
+    vision.check(FIXED_CLIP | {"hidden_act": activation, "num_channels": 3})
     vision.fit("projection_dim", vision.number("projection_dim", 512), config.embed_dim, text)
     processor = processor or Fields("", {})
     return replace(
@@ -160,7 +163,7 @@ def clip_config(text: Fields, vision: Fields | None, processor: Fields | None) -
 
 def prior_config(prior: Fields, text: Fields, clip: ClipConfig) -> PriorConfig:
     """Read PriorTransformer, whose embeddings and encodings are of one width."""
-    prior.check(_FIXED_PRIOR)
+    prior.check(FIXED_PRIOR)
     heads, width = prior.number("num_attention_heads", 32), prior.number("embedding_dim", 768)
     for asked in (clip.embed_dim, clip.text_width):
         prior.fit("embedding_dim", width, asked, text)
@@ -177,7 +180,7 @@ def prior_config(prior: Fields, text: Fields, clip: ClipConfig) -> PriorConfig:
 
 def decoder_config(decoder: Fields, text_proj: Fields, text: Fields, clip: ClipConfig) -> DecoderConfig:
     """Read UNet2DConditionModel and UnCLIPTextProjModel."""
-    decoder.check(_FIXED_DECODER)
+    decoder.check(FIXED_DECODER)
     if decoder.get("class_embed_type") != "identity":
         raise CheckpointError(
             f"{decoder.path}: class_embed_type is not identity, as it is in unCLIP's decoders"
@@ -199,8 +202,8 @@ def decoder_config(decoder: Fields, text_proj: Fields, text: Fields, clip: ClipC
 
 def upsampler_config(first: Fields, last: Fields, low_size: int) -> UpsamplerConfig:
     """Read two of UNet2DModel, of which the second takes the last step and may not say its size."""
-    first.check(_FIXED_UPSAMPLER)
-    last.check(_FIXED_UPSAMPLER)
+    first.check(FIXED_UPSAMPLER)
+    last.check(FIXED_UPSAMPLER)
     unet = _unet_config(first)
     if _unet_config(last) != unet:
         raise CheckpointError(f"{last.path}: its network is of another shape than that of {first.path}")
@@ -214,8 +217,8 @@ def _unet_config(fields: Fields, context_width: int | None = None) -> UNetConfig
         raise CheckpointError(
             f"{fields.path}: the levels of up_block_types are not those of down_block_types"
         )
-    middle = "UNetMidBlock2D" if context_width is None else "UNetMidBlock2DSimpleCrossAttn"
-    default = "UNetMidBlock2D" if context_width is None else "UNetMidBlock2DCrossAttn"
+    middle = MIDDLE if context_width is None else MIDDLE_OF_DECODER
+    default = MIDDLE if context_width is None else "UNetMidBlock2DCrossAttn"
     if fields.get("mid_block_type", default) != middle:
         raise CheckpointError(f"{fields.path}: mid_block_type is not {middle}, which unCLIP's networks have")
     return UNetConfig(
@@ -235,7 +238,7 @@ def _unet_config(fields: Fields, context_width: int | None = None) -> UNetConfig
 
 def _attention(fields: Fields, way: str, name: str, levels: int) -> tuple[bool, ...]:
     kinds = fields.get(name, ())
-    known = {_PLAIN.format(way): False, _ATTENDING.format(way): True}
+    known = {PLAIN.format(way): False, ATTENDING.format(way): True}
     if len(kinds) != levels or not set(kinds) <= known.keys():
         raise CheckpointError(
             f"{fields.path}: {name} is {list(kinds)}, where unclip needs {levels} of {', '.join(known)}"
@@ -245,22 +248,20 @@ def _attention(fields: Fields, way: str, name: str, levels: int) -> tuple[bool, 
 
 def process_config(scheduler: Fields) -> ProcessConfig:
     """Read UnCLIPScheduler."""
-    scheduler.check(_FIXED_SCHEDULER)
-    predictions: dict[str, PredictionType] = {"epsilon": "eps", "sample": "x0"}
-    variances: dict[str, VarianceType] = {"fixed_small_log": "fixed", "learned_range": "learned_range"}
+    scheduler.check(FIXED_SCHEDULER)
     prediction = scheduler.get("prediction_type", "epsilon")
     variance = scheduler.get("variance_type", "fixed_small_log")
     scheduler.check(
         {
-            "prediction_type": prediction if prediction in predictions else "epsilon",
-            "variance_type": variance if variance in variances else "fixed_small_log",
+            "prediction_type": prediction if prediction in PREDICTIONS else "epsilon",
+            "variance_type": variance if variance in VARIANCES else "fixed_small_log",
         }
     )
     clips = scheduler.get("clip_sample", True)
     return ProcessConfig(
         "cosine_float32",
         num_train_steps=scheduler.number("num_train_timesteps", 1000),
-        prediction=predictions[prediction],
-        variance=variances[variance],
+        prediction=PREDICTIONS[prediction],
+        variance=VARIANCES[variance],
         x0_limit=float(scheduler.get("clip_sample_range", 1.0)) if clips else math.inf,
     )

@@ -22,6 +22,7 @@ from unclip.checkpoints.interop.weights import open_weights
 from unclip.checkpoints.store import Opened, build_empty, system_of
 from unclip.checkpoints.tensors import Source, held, merged, shapes_of
 from unclip.errors import CheckpointError, RequestError
+from unclip.models.clip import ClipConfig
 from unclip.system import Card, SamplingDefaults, StageConfig
 
 INDEX = "model_index.json"
@@ -37,8 +38,7 @@ DEFAULTS = {
 }
 """How the two pipelines sample the stages unless they are asked otherwise."""
 
-_UNUSED = ("embeddings.position_ids", "causal_attention_mask")
-"""Ends of the names of tables that old versions wrote among the weights."""
+_UNUSED = ("embeddings.position_ids", "causal_attention_mask")  # ends of names
 
 
 def is_diffusers(folder: Path) -> bool:
@@ -53,13 +53,9 @@ def open_diffusers(folder: Path, stages: Collection[str] | None = None) -> Opene
     unCLIP's; RequestError for a stage that it does not have.
     """
     has_prior = _check_pipeline(folder) == TEXT_TO_IMAGE
-    has_images = (folder / "image_encoder").is_dir()
+    found = {"clip": open_clip(folder)}
+    clip: ClipConfig = found["clip"][0].config
     text, decoding, first = (_fields(folder, name) for name in ("text_encoder", "decoder", "super_res_first"))
-    clip = configs.clip_config(
-        text,
-        _fields(folder, "image_encoder") if has_images else None,
-        _fields(folder, "feature_extractor", "preprocessor_config.json") if has_images else None,
-    )
     decoder = configs.decoder_config(decoding, _fields(folder, "text_proj"), text, clip)
     upsampler = configs.upsampler_config(first, _fields(folder, "super_res_last"), decoder.image_size)
     enlarging = f"upsampler{upsampler.image_size}"
@@ -69,8 +65,6 @@ def open_diffusers(folder: Path, stages: Collection[str] | None = None) -> Opene
         raise RequestError(f"{folder} has no stage {absent[0]!r}, only {', '.join(there)}")
     wanted = [name for name in there if stages is None or name in stages]
 
-    towers = ("text_encoder", "image_encoder") if has_images else ("text_encoder",)
-    found = {"clip": _network(folder, "clip", clip, keys.clip_links, towers)}
     if "prior" in wanted:
         prior = configs.prior_config(_fields(folder, "prior"), text, clip)
         found["prior"] = _network(folder, "prior", prior, keys.prior_links, ("prior",))
@@ -87,6 +81,21 @@ def open_diffusers(folder: Path, stages: Collection[str] | None = None) -> Opene
         {name: _stage(folder, name, there[name]) for name in wanted},
     )
     return Opened(system, {name: source for name, (_, source) in found.items()})
+
+
+def open_clip(folder: Path) -> tuple[Any, Source]:
+    """Look into the CLIP of a pipeline, which has an image tower where there is an image_encoder.
+
+    Raises CheckpointError for files that are missing or unlike CLIP's.
+    """
+    has_images = (folder / "image_encoder").is_dir()
+    config = configs.clip_config(
+        _fields(folder, "text_encoder"),
+        _fields(folder, "image_encoder") if has_images else None,
+        _fields(folder, "feature_extractor", "preprocessor_config.json") if has_images else None,
+    )
+    towers = ("text_encoder", "image_encoder") if has_images else ("text_encoder",)
+    return _network(folder, "clip", config, keys.clip_links, towers)
 
 
 def _check_pipeline(folder: Path) -> str:
@@ -122,14 +131,15 @@ def _network(
     parts: Collection[str],
 ) -> tuple[Any, Source]:
     network = build_empty(name, config)
-    lying = [(f"{part}/", _used(open_weights(folder / part))) for part in parts]
+    lying = [(f"{part}/", used(open_weights(folder / part))) for part in parts]
     if name == "clip":
         lying.append((keys.CONSTANT, held(str(folder), {"logit_scale": torch.tensor(SCALE_OF_CLIP)})))
     shapes = shapes_of(network.state_dict().items())
     return network, imported(merged(str(folder), lying), links(config), shapes)
 
 
-def _used(source: Source) -> Source:
+def used(source: Source) -> Source:
+    """Return what networks read of a file: without the tables that old versions wrote among the weights."""
     return replace(source, shapes={k: v for k, v in source.shapes.items() if not k.endswith(_UNUSED)})
 
 

@@ -94,9 +94,12 @@ def decoder_links(config: DecoderConfig) -> list[Link]:
 
 
 def upsampler_links(config: UpsamplerConfig) -> list[Link]:
-    """Two of UNet2DModel, or the first twice where there is no second."""
-    links = list(_unet("unet", "super_res_first/", config.unet))
-    return links + list(_unet("last_unet", "super_res_last/", config.unet)) if config.last_step else links
+    """Two of UNet2DModel, which are one and the same where ours has no second network."""
+    last = "last_unet" if config.last_step else "unet"
+    return [
+        *_unet("unet", "super_res_first/", config.unet),
+        *_unet(last, "super_res_last/", config.unet),
+    ]
 
 
 def _time(ours: str, theirs: str) -> list[Link]:

@@ -32,9 +32,8 @@ def read_pickle(path: Path) -> Any:
             " model as .safetensors"
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {str(error).splitlines()[0]}; it may be half-downloaded"
-        ) from None
+        reason, *_ = str(error).splitlines() or ["it is empty"]
+        raise CheckpointError(f"{path} cannot be read: {reason}; it may be half-downloaded") from None
 
 
 def open_pickle(path: Path) -> Source:

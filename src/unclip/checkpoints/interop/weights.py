@@ -7,9 +7,11 @@ from unclip.checkpoints.interop.pickles import open_pickle
 from unclip.checkpoints.tensors import Source, merged, open_tensors
 from unclip.errors import CheckpointError
 
+OF_DIFFUSERS, OF_TRANSFORMERS = "diffusion_pytorch_model.safetensors", "model.safetensors"
+
 _STEMS = (
-    "diffusion_pytorch_model.safetensors",
-    "model.safetensors",
+    OF_DIFFUSERS,
+    OF_TRANSFORMERS,
     "diffusion_pytorch_model.bin",
     "pytorch_model.bin",
 )
