@@ -1,1 +1,1 @@
-"""Model folders: saving, strict loading, and (later) foreign layouts."""
+"""Model folders: saving, strict loading, foreign layouts, and models of the Hugging Face Hub."""
