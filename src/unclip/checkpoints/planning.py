@@ -55,7 +55,7 @@ def choose_plan(
 
 
 def _ample(device: torch.device) -> float:
-    return AMPLE if device.type == "cpu" else float(torch.cuda.mem_get_info(device)[0])
+    return float(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else AMPLE
 
 
 def _dtype(opened: Opened, device: torch.device, asked: DType) -> torch.dtype:
@@ -67,9 +67,9 @@ def _dtype(opened: Opened, device: torch.device, asked: DType) -> torch.dtype:
         return _DTYPES[asked]
     if 4 * _numbers(opened) < LARGE:
         return torch.float32
-    if device.type == "cpu":
-        return torch.bfloat16 if computes_in_bfloat16() else torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and computes_in_bfloat16() else torch.float32
 
 
 def _numbers(opened: Opened) -> int:
