@@ -136,7 +136,3 @@ def test_the_text_tower_is_placed_alone(model_folder: Path) -> None:
         assert list(in_memory(system)) == ["clip.text."]
         system.clip.encode_image(torch.zeros(1, 3, 64, 64))
     assert list(in_memory(system)) == ["clip.image."]
-
-
-def test_plans_differ() -> None:
-    assert replace(Plan(), resident=False) != Plan()

@@ -1,4 +1,6 @@
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ BF16 = torch.bfloat16
 
 @pytest.fixture(scope="module")
 def karlo(tokenizer: Tokenizer) -> Opened:
-    """Karlo's shapes, without weights."""
+    """The shapes of Karlo's folder of sentences, without weights."""
     shapes = presets.karlo()
+    shapes = replace(shapes, clip=replace(shapes.clip, image_size=0))
     names = ("clip", "prior", "decoder", "upsampler256")
     networks = {name: build_empty(name, getattr(shapes, name)) for name in names}
     return Opened(system_of(Card("karlo", "", (), ()), tokenizer, networks, shapes.stages), {})
@@ -93,6 +96,14 @@ def test_the_estimate_is_what_was_measured(karlo: Opened) -> None:
     """VmHWM of a whole run with Karlo's shapes, by benchmarks/karlo.py: within a fifth, never below."""
     for plan, measured in ((Plan(BF16, resident=False), 3.50), (Plan(BF16, int8=True, resident=False), 2.89)):
         assert measured <= memory(karlo, plan) / GIB <= 1.2 * measured
+
+
+def test_the_page_says_what_each_plan_takes(karlo: Opened) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "karlo.md").read_text(encoding="utf-8")
+    plans = (Plan(BF16), Plan(BF16, resident=False), Plan(BF16, int8=True, resident=False))
+    rows = re.findall(r"^\| (?:all|one).*\| ([\d.]+ GiB) \|$", page, re.M)
+    assert rows == [gib(memory(karlo, plan)) for plan in plans]
+    assert described(karlo, plans[-1]) in page
 
 
 def test_what_was_chosen_is_said(karlo: Opened) -> None:

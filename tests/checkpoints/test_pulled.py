@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unclip.checkpoints import load
 from unclip.checkpoints.pulled import (
-    BUNDLED,
     Accepted,
     Pulled,
     PulledFile,
@@ -185,10 +183,6 @@ def test_names_that_are_known() -> None:
 def test_a_name_that_is_not_known_is_refused_with_the_nearest(name: str, told: str) -> None:
     with pytest.raises(RequestError, match=told):
         repository_of(name)
-
-
-def test_the_bundled_model_is_where_it_is_loaded_from() -> None:
-    assert BUNDLED == load.BUNDLED
 
 
 def test_finding_a_model_needs_neither_torch_nor_the_library() -> None:

@@ -1,6 +1,6 @@
 """Opened models into one model folder of our own, a part of one network in memory at a time."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unclip.checkpoints.folders import check_free, new_folder
+from unclip.checkpoints.folders import Say, check_free, new_folder
 from unclip.checkpoints.placing import READ_AT_ONCE
 from unclip.checkpoints.store import (
     Opened,
@@ -22,8 +22,6 @@ from unclip.checkpoints.store import (
 from unclip.checkpoints.tensors import Shapes, Source, merged, to_int8
 from unclip.errors import CheckpointError, RequestError
 from unclip.models.clip import ClipConfig
-
-Say = Callable[[str, int, int], None]  # told a network, how many of its tensors are done, and of how many
 
 _FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 

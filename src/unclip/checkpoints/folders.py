@@ -1,13 +1,15 @@
 """New folders, which appear when they are whole and not before."""
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from unclip.errors import CheckpointError, RequestError
+
+Say = Callable[[str, int, int], None]  # is told a part's name, how much of it is done, and of how much
 
 
 def check_free(out: Path) -> None:

@@ -28,9 +28,10 @@ def model_folder(path: str | Path | None) -> Path:
     name = str(path)
     if name == "bundled":
         return BUNDLED
-    if name in CATALOGUE and pulled_folder(name) is None:
+    folder = pulled_folder(name)
+    if folder is None and name in CATALOGUE:
         raise CheckpointError(f"{name} is not pulled: run {pull_command(CATALOGUE[name])}")
-    return pulled_folder(name) or Path(path)
+    return folder or Path(path)
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from unclip.cli.models import DeviceOption
 from unclip.cli.source import DataOption, StylesOption, VariationOption
 
 Stage = Literal["guidance", "steps", "upsampler256", "upsampler1024"]
@@ -50,7 +51,7 @@ def distill(
         typer.Option(help="Of the forward pass [default: bfloat16 on a GPU, float32 else]."),
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time, to be resumed.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     workers: Annotated[
         int, typer.Option(help="Processes that draw the pictures; 0: the training process.")
     ] = 0,

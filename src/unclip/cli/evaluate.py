@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unclip.cli.models import DeviceOption
 from unclip.cli.source import DataOption
 from unclip.errors import RequestError
 
@@ -50,7 +51,7 @@ def evaluate(
     concepts: Annotated[
         int | None, typer.Option(help="Kinds of things to ask for [default: those of the model's training].")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Draw WorldEval's sentences and have trained judges look at the pictures."""
     from dataclasses import asdict, replace

@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +29,7 @@ def pull(
     from unclip.checkpoints import hub
     from unclip.checkpoints.cache import adopt, cached, is_offline
     from unclip.checkpoints.pulled import repository_of
+    from unclip.cli.progress import watch_parts
 
     repository = repository_of(name)
     if is_offline() or offline:
@@ -39,7 +38,7 @@ def pull(
         find, take = hub.offered, hub.pull
     offer = find(repository, revision)
     _accept(offer, accept_licence)
-    with _watch_bytes() as say:
+    with watch_parts(in_bytes=True) as say:
         folder = take(offer, say)
     print(folder)
 
@@ -57,9 +56,10 @@ def verify(name: NameArgument) -> None:
     """Read every file of a pulled model again and compare its hash."""
     from unclip.checkpoints.pulled import find_pulled
     from unclip.checkpoints.pulled import verify as check
+    from unclip.cli.progress import watch_parts
 
     pulled = find_pulled(name)
-    with _watch_bytes() as say:
+    with watch_parts(in_bytes=True) as say:
         check(pulled, say)
     print(f"{name}: OK, {len(pulled.files)} files, {_gigabytes(pulled.size)}")
 
@@ -188,36 +188,3 @@ def _says_yes(question: str) -> bool:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB"
-
-
-@contextmanager
-def _watch_bytes() -> Generator[Callable[[str, int, int], None], None, None]:
-    """Give a function that is told a part of the work, how many bytes of it are done, and of how many."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:>14}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = dict[str, TaskID]()
-
-        def say(part: str, done: int, of: int) -> None:
-            if part not in tasks:
-                tasks[part] = bars.add_task(part, total=of)
-            bars.update(tasks[part], completed=done)
-
-        yield say

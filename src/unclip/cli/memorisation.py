@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unclip.cli.models import DeviceOption
 from unclip.cli.source import DataOption
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def memorisation(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the first picture; each of the others has the next one.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Look for a model's pictures among those of its training, beside fresh renders of the same sentences."""
     from dataclasses import asdict

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from unclip.cli import exporting, hub, importing
+from unclip.cli.models import DeviceOption
 from unclip.cli.source import DataOption
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def analytic(
     data: Annotated[Path | None, DataOption] = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures to measure on.")] = 512,
     points: Annotated[int, typer.Option(min=2, help="Timesteps to measure at.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Copy a model, its prior's noise measured: that prior can be sampled by Analytic-DPM."""
     from unclip.checkpoints.load import load, model_folder

@@ -5,7 +5,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,10 +49,15 @@ def _first(images: "Tensor") -> "Image":
 
 
 @contextmanager
-def watch_parts() -> Generator[Callable[[str, int, int], None]]:
+def watch_parts(in_bytes: bool = False) -> Generator[Callable[[str, int, int], None]]:
     """Give a function that is told a part's name, how much of it is done, and of how much."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
+    amounts = (
+        (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        if in_bytes
+        else (MofNCompleteColumn(),)
+    )
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), *amounts)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = dict[str, TaskID]()
 

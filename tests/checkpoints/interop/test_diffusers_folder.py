@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import unclip
+from unclip import presets
 from unclip.checkpoints.load import open_model
 from unclip.checkpoints.store import named_networks
 from unclip.errors import CheckpointError, RequestError
@@ -155,6 +156,14 @@ def test_half_precision_weights_are_read(folder: Path, expected: dict[str, torch
     torch.testing.assert_close(
         found["prior.project_out.weight"], expected["prior.project_out.weight"], rtol=1e-3, atol=1e-3
     )
+
+
+def test_a_folder_samples_as_the_preset(whole: Path) -> None:
+    system, preset = unclip.load(whole), presets.karlo().stages
+    found = dict(zip(preset, (system.prior, system.decoder, *system.upsamplers), strict=True))
+    for name, stage in found.items():
+        assert stage is not None
+        assert (stage.process.config, stage.defaults) == (preset[name].process, preset[name].defaults)
 
 
 def test_the_card_names_the_licence_of_the_page(folder: Path) -> None:

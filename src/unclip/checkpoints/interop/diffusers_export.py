@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unclip.checkpoints.configs import write_json
-from unclip.checkpoints.folders import check_free, new_folder
+from unclip.checkpoints.folders import Say, check_free, new_folder
 from unclip.checkpoints.interop import diffusers_keys as keys
 from unclip.checkpoints.interop.diffusers_card import page
 from unclip.checkpoints.interop.diffusers_fields import CLASSES, DIFFUSERS, config_files
@@ -30,7 +30,6 @@ from unclip.system import Stage, System
 
 IMAGE_PARTS = ("image_encoder", "feature_extractor")
 
-Say = Callable[[str, int, int], None]  # is told a part's name, how much of it is done, and of how much
 Changes = Mapping[str, Callable[[Tensor], Tensor]]
 
 
