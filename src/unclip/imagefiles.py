@@ -107,10 +107,20 @@ def save(
     """
     if path.suffix.lower() not in _FORMATS:
         raise RequestError(f"{path}: cannot save as '{path.suffix}'; use one of {', '.join(_FORMATS)}")
-    format, file = _FORMATS[path.suffix.lower()], BytesIO()
+    write_whole(path, encoded(image, _FORMATS[path.suffix.lower()], metadata, source_type))
+
+
+def encoded(
+    image: Image.Image,
+    format: str,
+    metadata: Mapping[str, object],
+    source_type: SourceType = "trainedAlgorithmicMedia",
+) -> bytes:
+    """Return what `save` writes, in one of Pillow's formats PNG, WEBP and JPEG."""
+    file = BytesIO()
     image = image if format == "PNG" else to_rgb(image)
     image.save(file, format, quality=95, **labels(format, metadata, source_type))
-    write_whole(path, file.getvalue())
+    return file.getvalue()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

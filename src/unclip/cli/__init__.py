@@ -11,11 +11,14 @@ from unclip.cli import (
     evaluate,
     generate,
     interpolate,
+    keys,
     memorisation,
     model,
     probe,
+    serve,
     train,
     vary,
+    verify,
     world,
 )
 from unclip.errors import UnclipError
@@ -39,7 +42,10 @@ app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(memorisation.memorisation)
+app.command()(serve.serve)
+app.command()(verify.verify)
 app.add_typer(model.app, name="model")
+app.add_typer(keys.app, name="keys")
 app.add_typer(world.app, name="world")
 
 _UsageError = typer.BadParameter.__mro__[1]

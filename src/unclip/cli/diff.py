@@ -40,8 +40,9 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Change a picture by the difference between two sentences."""
-    from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, deliver, random_seed
     from unclip.imagefiles import read_picture
+    from unclip.pipelines.given import without_pictures
     from unclip.pipelines.text_diff import TextDiff, check_text_diff, text_diff, thetas_of
 
     request = TextDiff(
@@ -53,7 +54,7 @@ def diff(
         lambda: text_diff(system, request),
         f"{image.stem}-diff",
         [f"{k:02}" for k in range(steps)],
-        {"task": "text diff", "image": image.name, **fields_of(request)},
+        {"task": "text diff", "image": image.name, **without_pictures(request)},
         [{"theta": value} for value in thetas_of(request)],
         sentences=[sentence for sentence in (target, source) if sentence],
     )

@@ -50,10 +50,11 @@ def edit(
     as_json: JsonOption = False,
 ) -> None:
     """Paint the transparent part of a picture anew; all other pixels stay as they are."""
-    from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, by_seed, deliver, random_seed
     from unclip.imagefiles import read_picture
     from unclip.pipelines.edit import Edit, check_edit, settled_edit
     from unclip.pipelines.edit import edit as plan
+    from unclip.pipelines.given import without_pictures
 
     holes = read_picture(mask) if mask else None
     request = Edit(
@@ -75,7 +76,7 @@ def edit(
         lambda: plan(system, request),
         f"{image.stem}-edit",
         [str(request.seed + k) for k in range(n)],
-        {"task": "edit", **given, **fields_of(settled_edit(system, request)), **given},
+        {"task": "edit", **given, **without_pictures(settled_edit(system, request)), **given},
         by_seed(request.seed, n),
         "compositeWithTrainedAlgorithmicMedia",
         [sentence],
@@ -115,8 +116,9 @@ def outpaint(
     as_json: JsonOption = False,
 ) -> None:
     """Go on beyond a picture's edges, frame by frame; its own pixels stay as they are."""
-    from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, by_seed, deliver, random_seed
     from unclip.imagefiles import read_picture
+    from unclip.pipelines.given import without_pictures
     from unclip.pipelines.outpaint import Outpaint, check_outpaint, settled_outpaint
     from unclip.pipelines.outpaint import outpaint as plan
 
@@ -143,7 +145,7 @@ def outpaint(
         lambda: plan(system, request),
         f"{image.stem}-outpaint",
         [str(request.seed + k) for k in range(n)],
-        {"task": "outpaint", "image": image.name, **fields_of(settled_outpaint(system, request))},
+        {"task": "outpaint", "image": image.name, **without_pictures(settled_outpaint(system, request))},
         by_seed(request.seed, n),
         "compositeWithTrainedAlgorithmicMedia",
         [sentence],

@@ -51,7 +51,8 @@ def interpolate(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the way from one picture or sentence to another."""
-    from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, deliver, random_seed
+    from unclip.pipelines.given import without_pictures
     from unclip.pipelines.interpolation import Interpolation, check_interpolation, interpolation
 
     parts = (picture_or_sentence(a), picture_or_sentence(b))
@@ -62,7 +63,7 @@ def interpolate(
         lambda: interpolation(system, request),
         f"{_name(a, parts[0])}-to-{_name(b, parts[1])}",
         [f"{k:02}" for k in range(steps)],
-        {"task": "interpolation", **fields_of(request), "a": a, "b": b},
+        {"task": "interpolation", **without_pictures(request), "a": a, "b": b},
         [{"theta": k / (steps - 1)} for k in range(steps)],
         sentences=[part for part in parts if isinstance(part, str)],
     )
@@ -94,7 +95,8 @@ def mix(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the weighted mean of several pictures and sentences."""
-    from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, by_seed, deliver, random_seed
+    from unclip.pipelines.given import without_pictures
     from unclip.pipelines.interpolation import Mix, check_mix
     from unclip.pipelines.interpolation import mix as plan
 
@@ -106,7 +108,7 @@ def mix(
         lambda: plan(system, request),
         "mix",
         [str(request.seed + k) for k in range(n)],
-        {"task": "mix", **fields_of(request), "parts": parts},
+        {"task": "mix", **without_pictures(request), "parts": parts},
         by_seed(request.seed, n),
         sentences=[part for part in read if isinstance(part, str)],
     )

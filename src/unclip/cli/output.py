@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,17 +86,6 @@ def by_seed(seed: int, n: int) -> list[dict[str, Any]]:
 def slug(text: str, otherwise: str = "picture") -> str:
     """Return a file's name made of a sentence."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or otherwise
-
-
-def fields_of(request: Any) -> dict[str, Any]:
-    """Return what a request says, without its pictures."""
-    from PIL import Image
-
-    def is_data(value: Any) -> bool:
-        return not isinstance(value, Image.Image)
-
-    values = {field.name: getattr(request, field.name) for field in fields(request)}
-    return {name: value for name, value in values.items() if is_data(value)}
 
 
 def deliver(system: "System", model: "ModelChoice", drawing: Drawing, output: Output) -> None:

@@ -49,8 +49,9 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Draw a picture from ever more principal components of its embedding."""
-    from unclip.cli.output import Drawing, Output, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, deliver, random_seed
     from unclip.imagefiles import read_picture
+    from unclip.pipelines.given import without_pictures
     from unclip.pipelines.probe import Probe, basis, check_probe
     from unclip.pipelines.probe import probe as plan
 
@@ -64,7 +65,7 @@ def probe(
         lambda: plan(system, request, pca),
         f"{image.stem}-components",
         [f"{k:03}" for k in request.components],
-        {"task": "probe", "image": image.name, **fields_of(request)},
+        {"task": "probe", "image": image.name, **without_pictures(request)},
         [{"components": k, "kept_variance": pca.kept_variance(k)} for k in request.components],
     )
     deliver(system, model, drawing, Output(out, grid, as_json, animation, trajectory=False))

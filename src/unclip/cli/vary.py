@@ -50,8 +50,9 @@ def vary(
     as_json: JsonOption = False,
 ) -> None:
     """Make variations of a picture, cut to its middle square."""
-    from unclip.cli.output import Drawing, Output, by_seed, deliver, fields_of, random_seed
+    from unclip.cli.output import Drawing, Output, by_seed, deliver, random_seed
     from unclip.imagefiles import read_picture
+    from unclip.pipelines.given import without_pictures
     from unclip.pipelines.variations import Variations, check_variations, variations
 
     request = Variations(
@@ -72,7 +73,7 @@ def vary(
         lambda: variations(system, request),
         f"{image.stem}-variation",
         [str(request.seed + k) for k in range(n)],
-        {"task": "variation", "image": image.name, **fields_of(request)},
+        {"task": "variation", "image": image.name, **without_pictures(request)},
         by_seed(request.seed, n),
     )
     deliver(system, model, drawing, Output(out, grid, as_json, animation))

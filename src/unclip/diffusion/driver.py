@@ -1,4 +1,4 @@
-"""The simple driver: one request at a time, a step at a time."""
+"""How requests ask for network calls, and the simple driver: one request at a time, a step at a time."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unclip.diffusion.guides import Guide
+from unclip.diffusion.guides import Guide, Rows
 from unclip.diffusion.process import Prediction
 from unclip.diffusion.samplers import Query, Sampling
 
@@ -34,25 +34,56 @@ class Step:
     x0: Tensor  # the clean sample as predicted at this step
 
 
+@dataclass(frozen=True)
+class Call:
+    """One network call that a request waits for."""
+
+    network: Network
+    rows: Rows
+
+
+Plan = Generator[Denoising, Tensor, Tensor]
+"""A request: asks for stages to be run, is sent their samples, and returns its result."""
+
+Asking = Generator[Call | Step, Tensor | None, Tensor]
+"""A request under way: asks for calls and is sent their outputs, reports steps and is sent nothing."""
+
+
+def evaluate(call: Call) -> Tensor:
+    """Call the network."""
+    # Set around the call alone: the mode is thread-local and would leak to whoever holds a generator.
+    with torch.no_grad():
+        return call.network(call.rows.x_t, call.rows.t, **call.rows.conditions)
+
+
 def answer(query: Query, guide: Guide, network: Network) -> Prediction:
     """Let the guide answer one query with as many network calls as it asks for."""
+    asking = _ask(query, guide, network)
+    try:
+        call = next(asking)
+        while True:
+            call = asking.send(evaluate(call))
+    except StopIteration as stop:
+        return stop.value
+
+
+def _ask(query: Query, guide: Guide, network: Network) -> Generator[Call, Tensor | None, Prediction]:
     guidance = guide(query)
     try:
         rows = next(guidance)
         while True:
-            # Set around the call alone: the mode is thread-local and would leak to whoever holds a generator.
-            with torch.no_grad():
-                output = network(rows.x_t, rows.t, **rows.conditions)
+            output = yield Call(network, rows)
+            assert output is not None, "a call must be sent its output"
             rows = guidance.send(output)
     except StopIteration as stop:
         return stop.value
 
 
-def run(denoising: Denoising) -> Generator[Step, None, Tensor]:
-    """Run a stage to its end, reporting every step; closing the generator cancels it."""
+def ask_stage(denoising: Denoising) -> Asking:
+    """Ask for all calls of one stage, and report every step."""
     query = next(denoising.sampling)
     for index in range(1, denoising.num_steps + 1):
-        prediction = answer(query, denoising.guide, denoising.network)
+        prediction = yield from _ask(query, denoising.guide, denoising.network)
         yield Step(denoising.stage, index, denoising.num_steps, prediction.x0)
         try:
             query = denoising.sampling.send(prediction)
@@ -61,18 +92,39 @@ def run(denoising: Denoising) -> Generator[Step, None, Tensor]:
     raise AssertionError("the sampler asked for more steps than announced")
 
 
-Plan = Generator[Denoising, Tensor, Tensor]  # a request: asks for stages to be run, is sent their samples
-
-
-def drive(plan: Plan) -> Generator[Step, None, Tensor]:
-    """Run every stage that a plan asks for and return the plan's result; closing the generator cancels it."""
+def ask(plan: Plan) -> Asking:
+    """Ask for all calls of a plan, stage by stage, and report every step."""
     denoising = next(plan)
     while True:
-        sample = yield from run(denoising)
+        sample = yield from ask_stage(denoising)
         try:
             denoising = plan.send(sample)
         except StopIteration as stop:
             return stop.value
+
+
+def _driven(asking: Asking) -> Generator[Step, None, Tensor]:
+    output: Tensor | None = None
+    while True:
+        try:
+            asked = asking.send(output)
+        except StopIteration as stop:
+            return stop.value
+        if isinstance(asked, Step):
+            yield asked
+            output = None
+        else:
+            output = evaluate(asked)
+
+
+def run(denoising: Denoising) -> Generator[Step, None, Tensor]:
+    """Run a stage to its end, reporting every step; closing the generator cancels it."""
+    return _driven(ask_stage(denoising))
+
+
+def drive(plan: Plan) -> Generator[Step, None, Tensor]:
+    """Run every stage that a plan asks for and return the plan's result; closing the generator cancels it."""
+    return _driven(ask(plan))
 
 
 def finish(steps: Generator[Step, None, Tensor]) -> Tensor:

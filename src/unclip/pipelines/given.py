@@ -1,6 +1,8 @@
 """Pictures that are given: cut to a square and reduced to what the networks see."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,3 +38,17 @@ def resized(images: Float[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 {
 def embed(system: System, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
     """Return the image embeddings of square pictures."""
     return system.clip.encode_image(images.to(system.device))
+
+
+def without_pictures(request: Any) -> dict[str, Any]:
+    """Return what a request says, by its fields, without its pictures."""
+
+    def is_data(value: Any) -> bool:
+        return not isinstance(value, Image.Image)
+
+    values = {field.name: getattr(request, field.name) for field in fields(request)}
+    listed = {
+        name: tuple(filter(is_data, value)) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }
+    return {name: value for name, value in listed.items() if is_data(value)}

@@ -1,5 +1,6 @@
 """Checks on a prompt before a picture is made: its length, and the words that the model has never seen."""
 
+import bisect
 import difflib
 import re
 from collections.abc import Collection, Iterable
@@ -24,6 +25,16 @@ def check_prompt(text: str, tokenizer: Tokenizer, name: str = "prompt") -> str:
     if count > limit:
         raise RequestError(f"the {name} has {count} tokens and the model reads {limit}: shorten it")
     return sentence
+
+
+def shortened(text: str, tokenizer: Tokenizer) -> str:
+    """Return as much of a sentence, from its first word on, as the model reads."""
+    limit = tokenizer.context_length
+    if tokenizer.count(text) <= limit:
+        return text
+    end = bisect.bisect_right(range(1, len(text) + 1), limit, key=lambda end: tokenizer.count(text[:end]))
+    whole, space, _ = text[:end].rpartition(" ")
+    return whole if space and not text[end : end + 1].isspace() else text[:end]
 
 
 def word_list(captions: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""The engine: many requests drawn at once, in a process of its own."""

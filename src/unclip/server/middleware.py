@@ -1,0 +1,109 @@
+"""What surrounds every request: an id, limits on what is read, headers, a line in the log, counts."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from unclip.server.errors import ApiError
+from unclip.server.metrics import Metrics
+
+log = logging.getLogger("unclip.access")
+
+JSON_BYTES = 2**20
+FORM_BYTES = 2 * 4 * 2**20 + 2**20  # two pictures and the rest
+_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+_SECURITY = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "cross-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Surroundings:
+    """Wraps the application, in ASGI's own terms: a client that goes is seen by who waits for it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, headers = time.perf_counter(), dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+        status = 499  # the client had gone before the answer began
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                spent = str(round(1000 * (time.perf_counter() - began)))
+                _add(
+                    message,
+                    {**_SECURITY, **_OPENAI, "x-request-id": id, "openai-processing-ms": spent},
+                )
+            await send(message)
+
+        scope.setdefault("state", {})["request_id"] = id
+        try:
+            await self._app(scope, _bounded(scope, receive, headers), sending)
+        finally:
+            self._account(scope, status, time.perf_counter() - began, id)
+
+    def _account(self, scope: Scope, status: int, seconds: float, id: str) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self._metrics.requests.labels(scope["method"], route, status).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        facts = {"request_id": id, "method": scope["method"], "path": scope["path"], "status": status}
+        facts["milliseconds"] = round(1000 * seconds)
+        log.info("%(method)s %(path)s %(status)s %(milliseconds)s ms", facts, extra={"facts": facts})
+
+
+_OPENAI = {"openai-version": "2020-10-01"}
+
+
+def _add(message: MutableMapping[str, Any], headers: Mapping[str, str]) -> None:
+    """Add headers, but those that the answer has itself."""
+    own = {name.lower() for name, _ in message.get("headers", [])}
+    more = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    message["headers"] = [*message.get("headers", []), *(pair for pair in more if pair[0] not in own)]
+
+
+def _bounded(scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]) -> Receive:
+    """Read no more than a request of its kind can need, whatever length it says that it has."""
+    is_json = headers.get(b"content-type", b"").lower().startswith(b"application/json")
+    most = JSON_BYTES if is_json else most_bytes(scope["path"])
+    declared = headers.get(b"content-length", b"0")
+    read = int(declared) if declared.isdigit() and len(declared) < 16 else most + 1
+    refused, read = read > most, 0
+
+    async def receiving() -> Message:
+        nonlocal read
+        if refused:
+            raise _too_large(most)
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise _too_large(most)
+        return message
+
+    return receiving
+
+
+def most_bytes(path: str) -> int:
+    """Return how much a body may have that is not JSON: a picture for the native API, or a form."""
+    return 32 * 2**20 if path.startswith("/api/images") else FORM_BYTES
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"The request body is larger than {most} bytes.", headers={"connection": "close"})
