@@ -1,6 +1,6 @@
 """A program for test_database.py: do jobs, killed before ever later statements, until all are done.
 
-Usage: killed.py URL. Prints how often it was killed, with SIGKILL. Each process checks what the last one left.
+Usage: killed.py URL. Prints how often it was killed, with SIGKILL. Each process checks what the last left.
 """
 
 import itertools

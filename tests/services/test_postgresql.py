@@ -59,9 +59,10 @@ def programs() -> Path:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
+    found = programs()
     # Not in pytest's folder: that is of this user alone, and its name may be too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="unclip-"))
-    server = Server(programs(), folder)
+    server = Server(found, folder)
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody", "nogroup")
     try:

@@ -62,7 +62,7 @@ def create(
             response_format=response_format,
         )
         _note(engine, "key.create", key)
-    until = "for good" if key.expires is None else f"until {_date(key.expires)}"
+    until = "for good" if key.expires is None else f"until {_date(key.expires)} UTC"
     typer.echo(
         f"key {key.name} ({key.id}) is in force {until}, scopes: {', '.join(sorted(key.scopes))}.\n"
         "Clients send it as 'Authorization: Bearer KEY', or take it from OPENAI_API_KEY or UNCLIP_API_KEY.\n"
@@ -129,7 +129,7 @@ def _print(keys: Iterable["Key"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "key", "scopes", "in force", "last used", box=None)
+    table = Table("name", "key", "scopes", "in force (UTC)", "last used (UTC)", box=None)
     for key in keys:
         state = key.refusal(time.time()) or (
             "for good" if key.expires is None else f"until {_date(key.expires)}"

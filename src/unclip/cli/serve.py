@@ -84,7 +84,7 @@ def serve(
         from unclip.server.service import open_service
         from unclip.server.settings import Settings
     except ModuleNotFoundError as error:
-        message = f"serving needs {error.name}: pip install 'unclip[server,provenance]'"
+        message = f"serving needs {error.name}: pip install 'unclip[server]'"
         raise RequestError(message) from None
     from unclip.engine.process import Choice
 

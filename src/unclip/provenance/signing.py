@@ -54,9 +54,8 @@ class Signer:
                 return self._key.sign(said, carried, data, mime)
             except Refused as error:
                 refused = error
-        raise DataError(
-            f"not a whole picture of type {mime} ({refused}); give a PNG, JPEG or WebP"
-        ) from refused
+        why = " ".join(str(refused).split())
+        raise DataError(f"not a whole picture of type {mime} ({why}); give a PNG, JPEG or WebP") from refused
 
 
 def _problems(key: SigningKey) -> tuple[str, ...]:

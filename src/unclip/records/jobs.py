@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, select, update
 
 from unclip.records.database import reading, until_unique, writing
 from unclip.records.pictures import Picture, insert_pictures
-from unclip.records.tables import jobs
+from unclip.records.tables import jobs, pictures
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -119,6 +119,14 @@ class Jobs:
             ran = update(jobs).where(jobs.c.state == "running")
             connection.execute(ran.values(state="queued", started=None))
             return [Job(**row) for row in connection.execute(queue).mappings()]
+
+    def prune(self, before: float) -> int:
+        """Delete jobs that had ended before a time and have no pictures; return how many those were."""
+        ended = jobs.c.state.not_in(_OPEN)
+        mine = select(pictures.c.id).where(pictures.c.job == jobs.c.id)
+        with writing(self._engine) as connection:
+            there = delete(jobs).where(ended, jobs.c.finished < before, ~mine.exists())
+            return connection.execute(there).rowcount
 
     def used(self, owner: str, since: float) -> int:
         """Return the credits of an owner's jobs; those that failed or were cancelled cost nothing."""

@@ -87,7 +87,9 @@ class Keys:
             with writing(self._engine) as connection:
                 connection.execute(insert(keys).values(**row))
         except IntegrityError:
-            raise RequestError(f"there is a key named {name} already: revoke it, or choose another") from None
+            raise RequestError(
+                f"there is a key named {key.name} already: revoke it, or choose another"
+            ) from None
         return key, secret
 
     def find(self, secret: str) -> Key | None:
@@ -101,12 +103,12 @@ class Keys:
     def revoke(self, name_or_id: str) -> Key:
         """Put a key out of force, for good. Raises RequestError if none in force has this name or id."""
         named = or_(keys.c.name == name_or_id, keys.c.id == name_or_id)
-        change = update(keys).where(named, keys.c.revoked.is_(None)).values(revoked=time.time())
         with writing(self._engine) as connection:
-            row = connection.execute(change.returning(keys)).mappings().first()
-        if row is None:
-            raise RequestError(f"no key in force is named {name_or_id}: see unclip keys list")
-        return _key(row)
+            id = connection.scalar(select(keys.c.id).where(named, keys.c.revoked.is_(None)))
+            if id is None:
+                raise RequestError(f"no key in force is named {name_or_id}: see unclip keys list")
+            connection.execute(update(keys).where(keys.c.id == id).values(revoked=time.time()))
+            return _key(connection.execute(select(keys).where(keys.c.id == id)).mappings().one())
 
     def any_live(self) -> bool:
         """Say whether there is a key that was not revoked; an expired one counts: it keeps the door shut."""

@@ -7,7 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Text, and_, cast, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Text,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from unclip.errors import RequestError
@@ -98,20 +111,29 @@ class Gallery:
         "" is returned if another row needs them, or a job that has not ended; None if the owner has no such
         picture.
         """
-        mine = and_(pictures.c.id == id, pictures.c.owner == owner)
-        with writing(self._engine) as connection:
-            digest = connection.scalar(select(pictures.c.digest).where(mine))
-            alike = select(pictures.c.id).where(pictures.c.digest == digest).order_by(pictures.c.id)
-            connection.execute(
-                alike.with_for_update()
-            )  # else of two that are deleted at once, none is the last
-            if connection.execute(delete(pictures).where(mine)).rowcount == 0:
-                return None
-            return "" if _needed(connection, str(digest)) else digest
+        return self._delete(and_(pictures.c.id == id, pictures.c.owner == owner))
+
+    def expired(self, before: float, most: int) -> Sequence[str]:
+        """Return ids of the oldest pictures from before a time, but favourites and those in collections."""
+        query = select(pictures.c.id).where(_expired(before)).order_by(pictures.c.id).limit(most)
+        with reading(self._engine) as connection:
+            return connection.scalars(query).all()
+
+    def expire(self, id: str, before: float) -> str | None:
+        """Delete a picture's row as `delete` does, whoever owns it, unless it is not expired any more."""
+        return self._delete(and_(pictures.c.id == id, _expired(before)))
+
+    def unneeded(self, digests: Sequence[str]) -> list[str]:
+        """Return those of some hundred digests that no picture has and no job that is open will read."""
+        there = select(pictures.c.digest).where(pictures.c.digest.in_(digests))
+        with reading(self._engine) as connection:
+            known = set(connection.scalars(there))
+            return [digest for digest in digests if digest not in known and not _needed(connection, digest)]
 
     def create_collection(self, owner: str, name: str) -> Collection:
         """Add an empty collection. Raises RequestError for a name that the owner gave before, or no name."""
-        collection = Collection(new_id("col"), owner, check_name(name), time.time())
+        name = check_name(name)
+        collection = Collection(new_id("col"), owner, name, time.time())
         row = {column.name: getattr(collection, column.name) for column in collections.c}
         with _unique(name), writing(self._engine) as connection:
             connection.execute(insert(collections).values(**row))
@@ -125,9 +147,10 @@ class Gallery:
 
     def rename_collection(self, id: str, owner: str, name: str) -> Collection | None:
         """Rename a collection; None if the owner has no such one. Raises RequestError as for a new one."""
+        name = check_name(name)
         mine = and_(collections.c.id == id, collections.c.owner == owner)
         with _unique(name), writing(self._engine) as connection:
-            connection.execute(update(collections).where(mine).values(name=check_name(name)))
+            connection.execute(update(collections).where(mine).values(name=name))
             row = connection.execute(_COLLECTIONS.where(mine)).mappings().first()
             return None if row is None else Collection(**row)
 
@@ -184,6 +207,16 @@ class Gallery:
         with reading(self._engine) as connection:
             return [Picture(**row) for row in connection.execute(query).mappings()]
 
+    def _delete(self, which: ColumnElement[bool]) -> str | None:
+        with writing(self._engine) as connection:
+            digest = connection.scalar(select(pictures.c.digest).where(which))
+            alike = select(pictures.c.id).where(pictures.c.digest == digest).order_by(pictures.c.id)
+            # Locked, for else of two that are deleted at once, each would see the other and none be the last.
+            connection.execute(alike.with_for_update())
+            if connection.execute(delete(pictures).where(which)).rowcount == 0:
+                return None
+            return "" if _needed(connection, str(digest)) else digest
+
     def _put_into(self, collection: str, picture: str, owner: str) -> bool:
         theirs = select(collections.c.id).where(collections.c.id == collection, collections.c.owner == owner)
         own = select(pictures.c.id).where(
@@ -196,6 +229,11 @@ class Gallery:
             if connection.execute(select(collected).where(inside)).first() is None:
                 connection.execute(insert(collected).values(collection=collection, picture=picture))
             return True
+
+
+def _expired(before: float) -> ColumnElement[bool]:
+    kept = select(collected.c.picture).where(collected.c.picture == pictures.c.id)
+    return and_(pictures.c.created < before, pictures.c.favourite.is_(False), ~kept.exists())
 
 
 def _needed(connection: Connection, digest: str) -> bool:

@@ -2,15 +2,18 @@
 
 import re
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from unclip.errors import RequestError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_PARTIAL = re.compile(r"[0-9a-f]{16}\.tmp")
 
 
 class Store:
@@ -64,6 +67,22 @@ class Store:
     def delete(self, digest: str) -> None:
         """Delete the bytes of a digest, if they are there."""
         self._remove(self._path(digest))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine, which is quickly looked through."""
+        return isinstance(self._files, LocalFileSystem)
+
+    def digests(self) -> Iterator[str]:
+        """Give the digest of all that is there."""
+        for _, _, names in self._files.walk(self._root):
+            yield from filter(_DIGEST.fullmatch, names)
+
+    def delete_partial(self) -> None:
+        """Delete what was left half stored when a server ended; nothing may be stored meanwhile."""
+        for path in self._files.ls(self._root, detail=False):
+            if _PARTIAL.fullmatch(path.rpartition("/")[2]):
+                self._remove(path)
 
     def _size(self, path: str) -> int | None:
         try:
