@@ -195,9 +195,12 @@ def test_a_base_url_is_also_that_of_the_openai_clients(ask: Ask, base_url: str) 
     assert server.asked[0].url == "http://box:9000/v1/models"
 
 
-def test_a_base_url_that_is_none_is_refused(ask: Ask) -> None:
-    ask.settings["base_url"] = "box:9000"
-    with pytest.raises(RequestError, match="base_url 'box:9000' is no address: give one such as http://127"):
+@pytest.mark.parametrize("base_url", ["box:9000", "http://", "ftp://box", "http://box:nine", ""])
+def test_a_base_url_that_is_none_is_refused(ask: Ask, base_url: str) -> None:
+    ask.settings["base_url"] = base_url
+    with pytest.raises(
+        RequestError, match=f"base_url '{base_url}' is no address: give one such as http://127"
+    ):
         ask("models")
 
 
@@ -257,6 +260,8 @@ def test_two_calls_are_two(ask: Ask) -> None:
         (refused(503, retry_after="1"), 3),
         (refused(429, retry_after="60"), 3),
         (refused(429, retry_after="61"), 1),
+        (refused(429, retry_after="-1"), 1),
+        (refused(429, retry_after="nan"), 1),
         (refused(429), 1),
         (refused(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"), 1),
         (refused(503, retry_after="1", x_should_retry="false"), 1),

@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 
 from unclip.images import from_pil, to_uint8
-from unclip.pipelines.given import embed, resized, seen_size, squares
+from unclip.pipelines.edit import Edit
+from unclip.pipelines.given import embed, resized, seen_size, squares, without_pictures
+from unclip.pipelines.interpolation import Interpolation, Mix
 from unclip.system import System
 
 Draw = Callable[..., Image.Image]
@@ -79,3 +81,19 @@ def test_a_resized_picture_is_the_same_within_its_range(picture: Draw, size: int
     assert found.abs().max() <= 1
     assert (resized(found, 96) - images).abs().mean() < 0.1
     assert found.mean().item() == pytest.approx(images.mean().item(), abs=0.02)
+
+
+def test_what_a_request_says_is_all_but_its_pictures(picture: Draw) -> None:
+    said = without_pictures(Edit(picture(), "a red cube", mask=picture().convert("RGBA"), n=2))
+    assert {"image", "mask"}.isdisjoint(said)
+    assert (said["prompt"], said["n"], said["size"]) == ("a red cube", 2, None)
+    assert without_pictures(Edit(picture(), "a cube"))["mask"] is None
+
+
+def test_sentences_among_pictures_stay(picture: Draw) -> None:
+    said = without_pictures(Mix((picture(), "a cube", picture(1)), weights=(1.0, 2.0, 3.0)))
+    assert said["parts"] == ("a cube",)
+    assert said["weights"] == (1.0, 2.0, 3.0)
+    said = without_pictures(Interpolation(picture(), "a cube"))
+    assert "a" not in said
+    assert said["b"] == "a cube"

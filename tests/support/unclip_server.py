@@ -99,6 +99,20 @@ class Server:
         self.process.wait()
         self.process = None
 
+    @property
+    def engines(self) -> list[int]:
+        """The numbers of its processes that draw."""
+        assert self.process is not None
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
+        return [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    def kill_front(self) -> None:
+        """End the process that answers at once, and none of those that draw."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def create_key(self, name: str, *options: str) -> str:
         """Make a key by the command, before or while the server runs, and return its secret."""
         command = [*UNCLIP, "keys", "create", name, "--home", str(self.home), *options]

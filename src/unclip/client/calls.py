@@ -54,7 +54,7 @@ class Call:
 def connection(base_url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
     """Return what httpx must know of the server. Raises RequestError for a base_url that is none."""
     base = base_url.rstrip("/").removesuffix("/v1")
-    if not base.startswith(("http://", "https://")):
+    if not _is_address(base):
         raise RequestError(f"base_url {base_url!r} is no address: give one such as {BASE_URL}")
     key = api_key or os.environ.get("UNCLIP_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -65,6 +65,14 @@ def connection(base_url: str, api_key: str | None, timeout: float) -> dict[str, 
     }
 
 
+def _is_address(url: str) -> bool:
+    try:
+        read = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return read.scheme in ("http", "https") and bool(read.host)
+
+
 def pause(outcome: httpx.Response | httpx.TransportError, attempt: int) -> float | None:
     """Return how many seconds to wait before the call is sent again; None: it is not sent again."""
     if attempt == RETRIES:
@@ -73,7 +81,7 @@ def pause(outcome: httpx.Response | httpx.TransportError, attempt: int) -> float
         return None if isinstance(outcome, httpx.TimeoutException) else 0.5 * 2**attempt
     seconds = retry_after(outcome)
     busy = outcome.status_code in (429, 503) and outcome.headers.get("x-should-retry") != "false"
-    return seconds if busy and seconds is not None and seconds <= LONGEST_WAIT else None
+    return seconds if busy and seconds is not None and 0 <= seconds <= LONGEST_WAIT else None
 
 
 def checked(outcome: httpx.Response | httpx.TransportError) -> httpx.Response:

@@ -118,8 +118,8 @@ class Batch:
         request = self._requests[name]
         for report in request.advance(output):
             yield name, report
-        if name not in self._requests:
-            return
+            if self._requests.get(name) is not request:  # dropped by who was told
+                return
         if request.call is None:
             del self._requests[name]
         else:
@@ -152,7 +152,7 @@ def _kind(rows: Rows) -> tuple[object, ...]:
 def together(calls: Sequence[Call], most_values: int) -> list[Tensor]:
     """Answer calls of one network by as few as hold at most `most_values` numbers of x_t each."""
     rows = joined([call.rows for call in calls])
-    each = max(1, most_values // math.prod(rows.x_t.shape[1:]))
+    each = max(1, most_values // max(1, math.prod(rows.x_t.shape[1:])))  # of no tokens yet, there are none
     network: Network = calls[0].network
     starts = range(0, len(rows.x_t), each)
     output = torch.cat([evaluate(Call(network, _slice(rows, start, start + each))) for start in starts])

@@ -45,7 +45,8 @@ class EngineProcess:
         self._process.start()
         theirs.close()  # or the end of theirs would not be noticed
         self._hear = hear
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
 
     @property
     def pid(self) -> int | None:
@@ -58,20 +59,21 @@ class EngineProcess:
             self._connection.send(message)
 
     def stop(self) -> None:
-        """End the process, by force if it does not end by itself."""
+        """End the process, by force if it does not end by itself; all that it said was heard then."""
         self.send(Stop())
-        self._process.join(STOP_SECONDS)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        self._listening.join(STOP_SECONDS)
+        self._process.kill()  # that has ended, unless it hangs
+        self._listening.join()
 
     def _listen(self) -> None:
         try:
             while True:
                 self._hear(self, self._connection.recv())
         except (EOFError, OSError):
-            self._process.join()
+            self._process.join()  # here alone: two threads cannot both wait for a process
             self._hear(self, Gone(self._process.exitcode))
+            with self._sending:  # or its number would be another file's in the middle of a message
+                self._connection.close()
 
 
 def _work(connection: Connection, choice: Choice) -> None:

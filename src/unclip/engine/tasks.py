@@ -12,6 +12,7 @@ from unclip.pipelines import edit, interpolation, outpaint, text_diff, text_to_i
 from unclip.pipelines.given import without_pictures
 from unclip.system import System
 from unclip.text.prompts import shortened
+from unclip.text.tokenizer import Tokenizer
 
 R = TypeVar("R")
 Facts = Mapping[str, Any]
@@ -123,9 +124,7 @@ def prepare(
         request = task.request(**{key: _with_images(value, images) for key, value in settings.items()})
     except TypeError as error:  # a field without a default is missing
         raise RequestError(f"{name}: {error}") from error
-    cut = {key: shortened(getattr(request, key), system.tokenizer) for key in _texts(task, request)}
-    cut = {key: text for key, text in cut.items() if text != getattr(request, key)}
-    request = replace(request, **cut)
+    request, cut = _cut(task, request, system.tokenizer)
     about = task.about(system, request)
     requests = [{**about, **own} for own in task.each(request)]
     given = [value for key in known for value in _listed(getattr(request, key)) if is_image(value)]
@@ -140,8 +139,17 @@ def is_image(value: Any) -> bool:
     return isinstance(value, Image.Image)
 
 
-def _texts(task: Task[Any], request: Any) -> list[str]:
-    return [key for key in task.sentences if isinstance(getattr(request, key), str) and getattr(request, key)]
+def _cut(task: Task[Any], request: Any, tokenizer: Tokenizer) -> tuple[Any, dict[str, str]]:
+    """Return the request with sentences that the model reads whole, and those that were longer."""
+    values, told = dict[str, Any](), dict[str, str]()
+    for key in task.sentences:
+        given = getattr(request, key)
+        parts = [shortened(p, tokenizer) if isinstance(p, str) else p for p in _listed(given)]
+        for place, (before, part) in enumerate(zip(_listed(given), parts, strict=True)):
+            if isinstance(part, str) and part != before:
+                told[f"{key}[{place}]" if isinstance(given, tuple) else key] = part
+        values[key] = tuple(parts) if isinstance(given, tuple) else parts[0]
+    return replace(request, **values), told
 
 
 def _listed(value: Any) -> Sequence[Any]:
@@ -153,5 +161,7 @@ def _with_images(value: Any, images: Mapping[str, Image.Image]) -> Any:
     if isinstance(value, list):
         return tuple(_with_images(part, images) for part in value)
     if isinstance(value, dict):
+        if value.get("picture") not in images:
+            raise RequestError(f"{value} is no picture that was given: send it along")
         return images[value["picture"]]
     return value

@@ -146,10 +146,11 @@ class Worker:
         try:
             images = {name: pixels.image() for name, pixels in run.pictures.items()}
             prepared = prepare(self._system, run.task, run.settings, images)
+            seen = self._seen(prepared)
         except Exception as error:
             self._tell(failure(run.job, error))
             return
-        if self._is_refused(run.job, "prompt", self._seen(prepared)):
+        if self._is_refused(run.job, "prompt", seen):
             return
         self._jobs[run.job] = run, prepared
         for job, report in self._batch.add(run.job, prepared.plan):
@@ -167,15 +168,24 @@ class Worker:
                 previews = self._previews(run, report, len(prepared.requests))
                 self._tell(Stepped(job, report.stage, report.index, report.num_steps, previews))
             case Finished(images):
-                found = [] if self._concepts is None else self._concepts.images(images)
-                if self._is_refused(job, "output", set[str]().union(*found)):
-                    return
-                pictures = [Pixels.of(image) for image in to_pil(images)]
-                self._tell(Done(job, pictures, prepared.requests, self._notes(job, prepared)))
+                try:
+                    end = self._done(job, prepared, images)
+                except Exception as error:
+                    end = failure(job, error)
+                if end is not None:
+                    self._tell(end)
                 self._forget(job)
             case _:
                 self._tell(failure(job, report.error))
                 self._forget(job)
+
+    def _done(self, job: str, prepared: Prepared, images: Tensor) -> Done | None:
+        """Return a job's pictures; None if they are refused."""
+        found = [] if self._concepts is None else self._concepts.images(images)
+        if self._is_refused(job, "output", set[str]().union(*found)):
+            return None
+        pictures = [Pixels.of(image) for image in to_pil(images)]
+        return Done(job, pictures, prepared.requests, self._notes(job, prepared))
 
     def _seen(self, prepared: Prepared) -> set[str]:
         """Return the concepts that a request's sentences and pictures show."""
@@ -187,7 +197,8 @@ class Worker:
     def _is_refused(self, job: str, what: str, found: set[str]) -> bool:
         """Note what was found in a job, and refuse the job if that is what is done."""
         if found and self._block:
-            self._tell(Failed(job, "policy", f"the {what} shows {', '.join(sorted(found))}", tuple(found)))
+            flags = tuple(sorted(found))
+            self._tell(Failed(job, "policy", f"the {what} shows {', '.join(flags)}", flags))
             self._forget(job)
             return True
         if found:
@@ -205,7 +216,8 @@ class Worker:
         if not run.previews or not drawn or now - self._previewed.get(run.job, 0.0) < PREVIEW_SECONDS:
             return ()
         self._previewed[run.job] = now
-        return [Pixels.of(image) for image in to_pil(_small(step.x0[:count]))]
+        first = step.x0[:: max(1, len(step.x0) // count)]  # of the candidates for each picture
+        return [Pixels.of(image) for image in to_pil(_small(first[:count]))]
 
     def _notes(self, job: str, prepared: Prepared) -> dict[str, Any]:
         words, strangers = self._system.card.words, dict[str, tuple[str, ...]]()

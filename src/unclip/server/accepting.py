@@ -50,9 +50,13 @@ def random_seed() -> int:
 
 
 async def accept(service: Service, principal: Principal, draft: Draft, request: Request) -> Job:
-    """Put a job into the queue, or find the one that the request repeats. Raises ApiError for a refusal."""
+    """Put a job into the queue, or join the one that the request repeats. Raises ApiError for a refusal.
+
+    Who asks for the job so must tell the dispatcher when they leave.
+    """
     key, body = request.headers.get("idempotency-key"), _body_hash(draft)
-    if (repeated := await _repeated(service, principal, key, body, request)) is not None:
+    repeated = await _repeated(service, principal, key, body, request)
+    if repeated is not None and await service.dispatcher.join(repeated):
         return repeated
     await _check_policy(service, principal, draft)
     await _charge(service, principal, draft.n)
@@ -66,6 +70,7 @@ async def accept(service: Service, principal: Principal, draft: Draft, request: 
             "side": draft.side,
             "parents": [parent.id for parent in draft.parents],
             "inputs": list(draft.inputs),
+            "pictures": {parent.digest: parent.id for parent in draft.parents},
         },
         draft.n,
         time.time(),
@@ -76,7 +81,11 @@ async def accept(service: Service, principal: Principal, draft: Draft, request: 
         user=draft.user,
     )
     added = await service.dispatcher.submit(job, draft.previews)
-    return _same_body(added, body)
+    try:
+        return _same_body(added, body)
+    except ApiError:
+        await service.dispatcher.leave(added)
+        raise
 
 
 def _keep(service: Service, draft: Draft) -> None:

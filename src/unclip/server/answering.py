@@ -13,14 +13,10 @@ from unclip.records.jobs import Job
 from unclip.records.pictures import Picture
 from unclip.server.accepting import rate_headers
 from unclip.server.auth import Principal
-from unclip.server.errors import ApiError, internal
+from unclip.server.errors import ApiError, ClientGoneError, internal
 from unclip.server.service import Service
 
 T = TypeVar("T")
-
-
-class ClientGoneError(Exception):
-    """The client has closed the connection: there is nobody to answer."""
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

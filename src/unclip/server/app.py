@@ -1,17 +1,24 @@
 """The application: every route, around one service."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
-from unclip.server import errors, files, health, images, models
+from unclip.server import errors, files, health, images, models, native, retention
 from unclip.server.middleware import Surroundings
 from unclip.server.service import Service
 
 STOP_SECONDS = 30.0  # for what is being drawn when the server is told to stop
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return an endpoint's name as OpenAI's are written: list_jobs is listJobs."""
+    return re.sub("_(.)", lambda match: match[1].upper(), route.name)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -19,9 +26,10 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        await service.dispatcher.start()
         try:
-            yield
+            async with retention.cleaning(service):
+                await service.dispatcher.start()
+                yield
         finally:
             service.events.close()
             await service.dispatcher.stop(STOP_SECONDS)
@@ -32,12 +40,14 @@ def create_app(service: Service) -> FastAPI:
         version=version("unclip"),
         summary="The DALL-E 2 API, self-hosted.",
         lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
     )
     app.state.service = service
     errors.install(app)
     for router in (images.router, models.router, files.router):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
+    app.include_router(native.router)
     app.include_router(health.router)
     if service.settings.cors:
         app.add_middleware(

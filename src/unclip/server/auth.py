@@ -9,6 +9,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from unclip.records.keys import Key, Scope
@@ -34,7 +35,12 @@ class Principal:
         return None if "admin" in self.scopes else self.id
 
 
-async def user(request: Request) -> Principal:
+_BEARER = HTTPBearer(auto_error=False, description="A key of `unclip keys create`.")
+Documented = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+"""Says on the OpenAPI page how to send a key; who sends it otherwise is heard as well."""
+
+
+async def user(request: Request, _: Documented = None) -> Principal:
     """Return who asks for pictures. Raises ApiError for who may not."""
     return await _with_scope(request, "images")
 
@@ -42,9 +48,12 @@ async def user(request: Request) -> Principal:
 User = Annotated[Principal, Depends(user)]
 
 
-async def admin(request: Request) -> Principal:
+async def admin(request: Request, _: Documented = None) -> Principal:
     """Return who looks after the server. Raises ApiError for who may not."""
     return await _with_scope(request, "admin")
+
+
+Admin = Annotated[Principal, Depends(admin)]
 
 
 async def _with_scope(request: Request, scope: Scope) -> Principal:

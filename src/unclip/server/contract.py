@@ -78,12 +78,18 @@ _OURS = Parameters.model_fields.keys() | {"prompt", "mask_mode"}
 _GPT_IMAGE = {"background", "output_format", "output_compression", "moderation", "input_fidelity"}
 _GPT_QUALITIES = {"low", "medium", "high", "auto"}
 P = TypeVar("P", bound=Parameters)
+B = TypeVar("B", bound=BaseModel)
 
 
 def parse(kind: type[P], values: Mapping[str, Any], compat: Compat) -> P:
     """Read parameters. Raises ApiError as the live API did: for the first that is wrong."""
     if compat == "strict" and (unknown := [name for name in values if name not in _OURS]):
         raise unknown_parameter(unknown[0])
+    return validated(kind, values)
+
+
+def validated(kind: type[B], values: Mapping[str, Any]) -> B:
+    """Read a model. Raises ApiError for the first value that is wrong."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -92,14 +98,15 @@ def parse(kind: type[P], values: Mapping[str, Any], compat: Compat) -> P:
 
 def expects_b64(parameters: Parameters) -> bool:
     """Tell whether a parameter was given that only models have which always answer base64."""
-    given = parameters.model_fields_set
-    return bool(given & _GPT_IMAGE) or getattr(parameters, "quality", None) in _GPT_QUALITIES
+    given = any(getattr(parameters, name, None) is not None for name in _GPT_IMAGE)
+    return given or getattr(parameters, "quality", None) in _GPT_QUALITIES
 
 
 def read_json(body: bytes) -> dict[str, Any]:
     """Read a JSON object. Raises ApiError for anything else."""
     try:
         value = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair can be answered
     except (ValueError, RecursionError):
         raise bad_request("We could not parse the JSON body of your request: send a JSON object.") from None
     if not isinstance(value, dict):
@@ -129,12 +136,12 @@ def unknown_parameter(name: str) -> ApiError:
 
 
 def _error(found: Mapping[str, Any]) -> ApiError:
-    name, kind, given = str(found["loc"][0]), found["type"], found["input"]
+    (name, *within), kind, given = map(str, found["loc"]), found["type"], found["input"]
     limits = found.get("ctx", {})
     match kind:
-        case "missing":
+        case "missing" if not within:
             return bad_request(f"Missing required parameter: '{name}'.", "missing_required_parameter", name)
-        case "extra_forbidden":
+        case "extra_forbidden" if not within:
             return unknown_parameter(name)
         case "string_too_long" if name == "prompt":
             return bad_request(
@@ -143,11 +150,11 @@ def _error(found: Mapping[str, Any]) -> ApiError:
                 param="prompt",
             )
         case "greater_than_equal":
-            message = f"{given} is less than the minimum of {limits['ge']} - '{name}'"
-            return bad_request(message, "integer_below_min_value", name)
+            message = f"{_shown(given)} is less than the minimum of {limits['ge']} - '{name}'"
+            return bad_request(message, f"{_kind_of(limits['ge'])}_below_min_value", name)
         case "less_than_equal":
-            message = f"{given} is greater than the maximum of {limits['le']} - '{name}'"
-            return bad_request(message, "integer_above_max_value", name)
+            message = f"{_shown(given)} is greater than the maximum of {limits['le']} - '{name}'"
+            return bad_request(message, f"{_kind_of(limits['le'])}_above_max_value", name)
         case "literal_error" if name == "size":
             return bad_request("The size is not supported by this model.", "invalid_size")
         case "literal_error":
@@ -157,6 +164,10 @@ def _error(found: Mapping[str, Any]) -> ApiError:
             return bad_request(f"Invalid type for '{name}': {found['msg']}.", "invalid_type", name)
         case _:
             return bad_request(f"Invalid value for '{name}': {found['msg']}.", "invalid_value", name)
+
+
+def _kind_of(limit: int | float) -> str:
+    return "integer" if isinstance(limit, int) else "decimal"
 
 
 def _shown(value: object) -> str:

@@ -30,13 +30,15 @@ RESTART_SECONDS = (0.0, 1.0, 5.0, 30.0)  # to wait before a process that keeps d
 
 @dataclass
 class _Live:
-    """A job that has not ended, and who waits for it."""
+    """A job that has not ended, and how many clients have asked for it and not left."""
 
     job: Job
     ended: asyncio.Future[Job]
     previews: bool
     engine: "_Engine | None" = None
-    waiters: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)  # the table and the process know of it
+    clients: int = 1
+    left: bool = False  # by all of them: it is being cancelled
 
 
 @dataclass
@@ -81,7 +83,8 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self.refused = self._loop.create_future()
         for job in await run_in_threadpool(self._jobs.recover):
-            self._take(replace(job, detached=True), previews=False)  # its client has gone with the server
+            self._expect(replace(job, detached=True), previews=False)  # its client has gone with the server
+            self._queue.add(Waiting(job.id, job.owner, job.priority))
         for engine in self._engines:
             self._begin_process(engine)
 
@@ -109,21 +112,39 @@ class Dispatcher:
                 live.ended.exception()  # looked at: nobody may be waiting
 
     async def submit(self, job: Job, previews: bool = False) -> Job:
-        """Put a job into table and queue, or return the one that it repeats. Raises ApiError if full."""
+        """Put a job into table and queue, or join the one that it repeats. Raises ApiError if full."""
         if self._stopping:
             raise overloaded("The server is restarting: ask again.", 2)
         if len(self._queue) >= self._queue_limit:
             raise overloaded("The queue is full: ask again later.", retry_after=5)
-        added = await run_in_threadpool(self._jobs.add, job)
-        if added.id == job.id:
-            self._take(added, previews)
-            self._tell(added)
-            self._pump()
-        return added
-
-    def _take(self, job: Job, previews: bool) -> None:
-        self._live[job.id] = _Live(job, asyncio.get_running_loop().create_future(), previews)
+        self._expect(job, previews)  # before anybody can find it in the table
+        try:
+            added = await run_in_threadpool(self._jobs.add, job)
+        except BaseException:
+            del self._live[job.id]
+            raise
+        if added.id != job.id:
+            del self._live[job.id]
+            return added if await self.join(added) else await self.submit(job, previews)
         self._queue.add(Waiting(job.id, job.owner, job.priority))
+        self._tell(job)
+        self._pump()
+        return job
+
+    def _expect(self, job: Job, previews: bool) -> None:
+        self._live[job.id] = _Live(job, asyncio.get_running_loop().create_future(), previews)
+
+    async def join(self, job: Job) -> bool:
+        """Ask for a job as another client does. False: it has been cancelled meanwhile."""
+        live = self._live.get(job.id)
+        if live is not None and live.left:
+            await asyncio.wait((live.ended,))
+            return False
+        if live is not None:
+            live.clients += 1
+            return True
+        ended = await run_in_threadpool(self._jobs.get, job.id)
+        return ended is not None and ended.state != "cancelled"
 
     async def known(self, seconds: float) -> bool:
         """Wait until the model is known, for so long; False: it is not."""
@@ -142,16 +163,16 @@ class Dispatcher:
             found = await run_in_threadpool(self._jobs.get, job.id)
             assert found is not None
             return found
-        live.waiters += 1
-        try:
-            return await asyncio.shield(live.ended)
-        finally:
-            live.waiters -= 1
+        return await asyncio.shield(live.ended)
 
     async def leave(self, job: Job) -> None:
-        """Cancel a job whose client has gone, unless it is detached or others wait for it."""
+        """Take back that a client has asked for a job: the last one's cancels it, unless it is detached."""
         live = self._live.get(job.id)
-        if live is not None and not live.waiters and not live.job.detached and not self._stopping:
+        if live is None:
+            return
+        live.clients -= 1
+        if not live.clients and not live.job.detached and not self._stopping:
+            live.left = True
             await self.cancel(job.id)
 
     async def cancel(self, id: str) -> bool:
@@ -168,6 +189,10 @@ class Dispatcher:
     def position(self, id: str) -> int | None:
         """Return how many jobs are before this one in the queue; None: it is not in the queue."""
         return self._queue.position(id, self._under_way())
+
+    def positions(self) -> dict[str, int]:
+        """Return the same of every job in the queue."""
+        return {job: k for k, job in enumerate(self._queue.order(self._under_way()))}
 
     @property
     def waiting(self) -> int:
@@ -206,6 +231,12 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _begin(self, live: _Live, engine: _Engine) -> None:
+        try:
+            await self._begin_in(live, engine)
+        finally:
+            live.begun.set()
+
+    async def _begin_in(self, live: _Live, engine: _Engine) -> None:
         id = live.job.id
         if not await run_in_threadpool(self._jobs.start, id):
             return  # cancelled meanwhile
@@ -244,7 +275,7 @@ class Dispatcher:
                 self._metrics.called(message)
             case Stepped(job) if job in engine.jobs:
                 owner = self._live[job].job.owner
-                self._events.publish("step", owner, job, message)
+                self._events.publish("step", owner, job, replace(message, previews=()))
                 if message.previews:
                     self._events.publish("preview", owner, job, message)
             case Done(job) | Failed(job) if job in engine.jobs:
@@ -320,10 +351,13 @@ class Dispatcher:
             self._begin_process(engine)
 
     async def _put_back(self, id: str) -> None:
+        if id in self._live:
+            await self._live[id].begun.wait()  # or the table would say that it runs while it is in the queue
         live = self._live.get(id)
         if live is None:
             return
         live.engine = None
+        live.begun.clear()
         if live.job.attempts >= MOST_ATTEMPTS:
             await self._fail(id, internal(f"The process that draws has ended {MOST_ATTEMPTS} times at this."))
             return

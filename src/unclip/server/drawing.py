@@ -16,6 +16,7 @@ from unclip.records.jobs import Job
 from unclip.records.names import new_id
 from unclip.records.pictures import Gallery, Picture
 from unclip.records.store import Store
+from unclip.server.uploads import upright
 
 PAINTED = ("edit", "outpaint")  # tasks that keep a part of the picture that they are given
 
@@ -45,7 +46,7 @@ class Drawing:
 
     def _pixels(self, digest: str) -> Pixels:
         with Image.open(BytesIO(self._store.get(digest))) as image:
-            return Pixels.of(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+            return Pixels.of(upright(image))
 
     def keep(self, job: Job, done: Done, about: About) -> list[Picture]:
         """Finish a job's pictures and put them into the store: sized, labelled, and signed last."""

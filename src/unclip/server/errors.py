@@ -1,17 +1,16 @@
 """Errors on the wire: always {"error": {"message", "type", "param", "code"}}, as OpenAI's API answers."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from unclip.errors import UnclipError
-
-log = logging.getLogger("unclip.server")
 
 
 class ApiError(Exception):
@@ -46,6 +45,41 @@ class ApiError(Exception):
     def response(self) -> JSONResponse:
         """Return the answer."""
         return JSONResponse({"error": self.error}, self.status, self.headers)
+
+
+class Error(BaseModel):
+    """Why a request was refused. Programs look at `code`; `param` is the parameter at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: Error
+
+
+_REFUSALS = {
+    400: "It cannot be done as asked, or is not allowed.",
+    401: "There is no key, or it is not valid.",
+    403: "This key, or this link, does not open it.",
+    404: "There is none.",
+    413: "The body is too large.",
+    429: "More than the key may have now, or this month.",
+    503: "Ask again, after as many seconds as retry-after says.",
+    "4XX": "Any other refusal.",
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": description} for status, description in _REFUSALS.items()
+}
+"""What every endpoint may answer, for the OpenAPI page."""
+
+
+class ClientGoneError(Exception):
+    """The client has closed the connection: there is nobody to answer."""
 
 
 def bad_request(message: str, code: str | None = None, param: str | None = None) -> ApiError:
@@ -88,7 +122,7 @@ def _http(request: Request, error: HTTPException) -> ApiError:
 
 
 def install(app: FastAPI) -> None:
-    """Have the application answer every error in this shape."""
+    """Have the application answer every error in this shape; what breaks, the middleware answers."""
 
     @app.exception_handler(ApiError)
     async def api_error(_: Request, error: ApiError) -> JSONResponse:
@@ -108,9 +142,10 @@ def install(app: FastAPI) -> None:
     async def cannot(_: Request, error: UnclipError) -> JSONResponse:
         return bad_request(str(error)).response()
 
-    @app.exception_handler(Exception)
-    async def broken(_: Request, error: Exception) -> JSONResponse:
-        log.error("a request broke", exc_info=error)
-        return internal().response()
+    @app.exception_handler(ClientGoneError)
+    @app.exception_handler(ClientDisconnect)  # while its request was read
+    async def gone(_: Request, error: Exception) -> Response:
+        del error
+        return Response(status_code=499)  # as nginx writes it into its log
 
-    del api_error, http_error, invalid, cannot, broken
+    del api_error, http_error, invalid, cannot, gone

@@ -33,10 +33,15 @@ class Listener:
         self._open = True
 
     def hear(self, event: Event) -> None:
-        """Take an event. Who is too far behind is told `reset` in place of what is lost."""
+        """Take an event. Who is too far behind is told `reset` in place of what is lost.
+
+        A preview takes the place of one of the same job that was not told yet.
+        """
+        if event.name == "preview":
+            self._events = deque(other for other in self._events if not _is_older(other, event))
         if len(self._events) >= BEHIND:
             self._events.clear()
-            self._events.append(Event(event.id, "reset", event.owner, "", None))
+            self._events.append(Event(event.id - 1, "reset", event.owner, "", None))
         self._events.append(event)
         self._more.set()
 
@@ -55,6 +60,10 @@ class Listener:
             self._more.clear()
             await self._more.wait()
         return self._events.popleft()
+
+
+def _is_older(preview: Event, newer: Event) -> bool:
+    return preview.name == "preview" and preview.job == newer.job
 
 
 class Events:
@@ -79,11 +88,13 @@ class Events:
     def listen(self, wants: Callable[[Event], bool], after: int | None = None) -> Listener:
         """Begin to listen; `after` is the id of the last event that was heard before."""
         listener = Listener(wants)
-        if after is not None and after < self._next - 1:
-            if not self._kept or after < self._kept[0].id - 1 or after >= self._next:
-                listener.hear(Event(self._next - 1, "reset", "", "", None))
-            for event in self._kept:
-                if event.id > after and wants(event):
+        if after is not None and after != self._next - 1:
+            missed = [event for event in self._kept if event.id > after]
+            if not self._kept or not self._kept[0].id - 1 <= after < self._next:
+                before = missed[0].id if missed else self._next
+                listener.hear(Event(before - 1, "reset", "", "", None))
+            for event in missed:
+                if wants(event):
                     listener.hear(event)
         self._listeners.add(listener)
         if not self._open:

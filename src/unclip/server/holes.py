@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 from PIL import Image, ImageChops
 
 from unclip.server.errors import bad_request
@@ -34,8 +35,8 @@ def with_hole(image: Image.Image, mask: Image.Image | None, mode: MaskMode, side
     opaque = image.convert("RGB")
     if image.size != (side, side):
         opaque = opaque.resize((side, side), Image.Resampling.BICUBIC)
-        spread = hole.resize((side, side), Image.Resampling.BILINEAR)
-        hole = spread.point([0] + [255] * 255)
+        spread = hole.convert("F").resize((side, side), Image.Resampling.BICUBIC)  # 8 bits would lose some
+        hole = Image.fromarray(np.asarray(spread) != 0).convert("L")
     opaque.putalpha(ImageChops.invert(hole))
     return opaque
 

@@ -20,7 +20,7 @@ from unclip.server.accepting import Draft, accept
 from unclip.server.answering import answer
 from unclip.server.auth import Principal, User
 from unclip.server.contract import Edit, Foreign, Generation, Parameters, Variation, expects_b64, parse
-from unclip.server.errors import bad_request
+from unclip.server.errors import REFUSALS, bad_request
 from unclip.server.forms import Form, read_form
 from unclip.server.holes import has_hole, with_hole
 from unclip.server.models import check_model, loaded
@@ -28,7 +28,7 @@ from unclip.server.service import Service, service_of
 from unclip.server.streaming import Kind, stream
 from unclip.server.uploads import Upload, check_square, opened
 
-router = APIRouter(tags=["images"], dependencies=[Depends(loaded)])
+router = APIRouter(tags=["images"], dependencies=[Depends(loaded)], responses=REFUSALS)
 
 
 class Answered(BaseModel):
@@ -59,7 +59,10 @@ _FORM = "multipart/form-data"
 
 
 @router.post(
-    "/images/generations", response_model=Answer, openapi_extra=_schema(Generation, "application/json")
+    "/images/generations",
+    response_model=Answer,
+    operation_id="createImage",
+    openapi_extra=_schema(Generation, "application/json"),
 )
 async def generations(request: Request, principal: User) -> Response:
     """Draw pictures of a sentence."""
@@ -80,6 +83,7 @@ async def generations(request: Request, principal: User) -> Response:
 @router.post(
     "/images/edits",
     response_model=Answer,
+    operation_id="createImageEdit",
     openapi_extra=_schema(Edit, _FORM, {"image": True, "mask": False}),
 )
 async def edits(request: Request, principal: User) -> Response:
@@ -91,7 +95,7 @@ async def edits(request: Request, principal: User) -> Response:
     check_square(image)
     data = form.file("mask")
     mask = None if data is None else await run_in_threadpool(opened, data, "mask", compat)
-    parent = _parent(principal, image)
+    parent = uploaded(principal, image)
     if mask is None and not has_hole(image.image):
         draft = _redrawn(service, asked, parent, image)
     else:
@@ -100,7 +104,10 @@ async def edits(request: Request, principal: User) -> Response:
 
 
 @router.post(
-    "/images/variations", response_model=Answer, openapi_extra=_schema(Variation, _FORM, {"image": True})
+    "/images/variations",
+    response_model=Answer,
+    operation_id="createImageVariation",
+    openapi_extra=_schema(Variation, _FORM, {"image": True}),
 )
 async def variations(request: Request, principal: User) -> Response:
     """Draw pictures like a given one."""
@@ -108,7 +115,7 @@ async def variations(request: Request, principal: User) -> Response:
     form, asked = await _form(service, request, Variation, ("image",))
     image = await _upload(service, form, "image")
     check_square(image)
-    parent, n = _parent(principal, image), asked.n or 1
+    parent, n = uploaded(principal, image), asked.n or 1
     settings = {"image": {"picture": parent.digest}, "n": n, "size": _drawn_size(service, asked)}
     draft = Draft("variations", settings, n, (), asked.side, parents=[parent], blobs=[image.data])
     return await _drawn(service, principal, request, asked, draft, "image_generation")
@@ -129,7 +136,7 @@ async def _upload(service: Service, form: Form, name: str) -> Upload:
     return await run_in_threadpool(opened, data, name, service.settings.compat)
 
 
-def _parent(principal: Principal, upload: Upload) -> Picture:
+def uploaded(principal: Principal, upload: Upload) -> Picture:
     """Make an upload a picture of its owner: what is made from it names it as its parent."""
     digest, size, now = sha256(upload.data).hexdigest(), upload.image.size, time.time()
     return Picture(new_id("img"), principal.id, digest, upload.mime, *size, len(upload.data), now)

@@ -10,6 +10,7 @@ from pathlib import Path
 from unclip.errors import RequestError
 
 LIFE_SECONDS = 3600
+SECRET_BYTES = 32
 
 
 class Links:
@@ -37,11 +38,11 @@ class Links:
 def read_secret(path: Path) -> bytes:
     """Read the secret of a home, or make one. Raises RequestError if it can be neither."""
     try:
-        if not path.exists():
+        if not path.exists() or path.stat().st_size < SECRET_BYTES:  # a short one could be guessed
             partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
+                file.write(secrets.token_bytes(SECRET_BYTES))
             partial.replace(path)
         return path.read_bytes()
     except OSError as error:

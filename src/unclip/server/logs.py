@@ -32,5 +32,14 @@ def set_up(form: Literal["text", "json"], level: str) -> None:
     handler.setFormatter(JsonLines() if form == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # At INFO uvicorn says what is said here; at DEBUG the others tell what is in requests.
-    for chatty in ("uvicorn", "multipart", "python_multipart", "httpx", "PIL", "alembic", "asyncio"):
+    for chatty in (
+        "uvicorn",
+        "multipart",
+        "python_multipart",
+        "httpx",
+        "httpcore",
+        "PIL",
+        "alembic",
+        "asyncio",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)

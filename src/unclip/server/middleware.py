@@ -6,17 +6,20 @@ import secrets
 import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unclip.server.errors import ApiError
+from unclip.server.errors import ApiError, internal
 from unclip.server.metrics import Metrics
 
 log = logging.getLogger("unclip.access")
 
 JSON_BYTES = 2**20
 FORM_BYTES = 2 * 4 * 2**20 + 2**20  # two pictures and the rest
+GONE = 499  # nginx's word for a client that has left before its answer
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _SECURITY = {
     "x-content-type-options": "nosniff",
@@ -41,7 +44,7 @@ class Surroundings:
         began, headers = time.perf_counter(), dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
-        status = 499  # the client had gone before the answer began
+        status = GONE  # unless an answer begins
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -57,14 +60,21 @@ class Surroundings:
         scope.setdefault("state", {})["request_id"] = id
         try:
             await self._app(scope, _bounded(scope, receive, headers), sending)
+        except Exception as error:  # here, since what answers further out knows no id
+            if status != GONE:
+                raise
+            logging.getLogger("unclip.server").error("a request broke", exc_info=error)
+            await internal().response()(scope, receive, sending)
         finally:
             self._account(scope, status, time.perf_counter() - began, id)
 
     def _account(self, scope: Scope, status: int, seconds: float, id: str) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        self._metrics.requests.labels(scope["method"], route, status).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # a client can make up any
+        self._metrics.requests.labels(method, route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        facts = {"request_id": id, "method": scope["method"], "path": scope["path"], "status": status}
+        path = quote(scope["path"], safe="/:@")  # one line of the log, whatever it holds
+        facts = {"request_id": id, "method": scope["method"], "path": path, "status": status}
         facts["milliseconds"] = round(1000 * seconds)
         log.info("%(method)s %(path)s %(status)s %(milliseconds)s ms", facts, extra={"facts": facts})
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from unclip.engine.messages import About
 from unclip.server.auth import user
-from unclip.server.errors import ApiError, bad_request, overloaded
+from unclip.server.errors import REFUSALS, ApiError, bad_request, overloaded
 from unclip.server.service import Service, service_of
 
 ALIAS = "dall-e-2"
@@ -24,7 +24,7 @@ async def loaded(request: Request) -> None:
         raise overloaded("The model is being loaded: ask again.", retry_after=5)
 
 
-router = APIRouter(tags=["models"], dependencies=[Depends(user), Depends(loaded)])
+router = APIRouter(tags=["models"], dependencies=[Depends(user), Depends(loaded)], responses=REFUSALS)
 
 
 class Model(BaseModel):
@@ -44,13 +44,13 @@ class Models(BaseModel):
     data: list[Model]
 
 
-@router.get("/models")
+@router.get("/models", operation_id="listModels")
 async def models(request: Request) -> Models:
     """List the loaded model, and the name dall-e-2 for it."""
     return Models(data=[Model(id=name, created=_STARTED) for name in names(service_of(request))])
 
 
-@router.get("/models/{model}")
+@router.get("/models/{model}", operation_id="retrieveModel")
 async def model(request: Request, model: str) -> Model:
     """Describe a model."""
     if model not in names(service_of(request)):

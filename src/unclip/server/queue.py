@@ -62,12 +62,14 @@ class FairQueue:
 
     def position(self, job: str, under_way: Counter[str]) -> int | None:
         """Return how many jobs are served before this one if nothing more comes, from 0; None: not here."""
-        if job not in self._where:
-            return None
-        copy, ahead, counts = FairQueue(), 0, Counter(under_way)
+        return self.order(under_way).index(job) if job in self._where else None
+
+    def order(self, under_way: Counter[str]) -> list[str]:
+        """Return all jobs in the order in which they are served if nothing more comes."""
+        copy, order, counts = FairQueue(), list[str](), Counter(under_way)
         copy._owners = {place: deque(line) for place, line in self._owners.items()}
         copy._where = dict(self._where)
-        while (waiting := copy.next(counts)) is not None and waiting.job != job:
+        while (waiting := copy.next(counts)) is not None:
             counts[waiting.owner] += 1
-            ahead += 1
-        return ahead
+            order.append(waiting.job)
+        return order

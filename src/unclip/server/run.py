@@ -22,6 +22,9 @@ class _Server(uvicorn.Server):
         """Stop, by a signal."""
         del frame
         super().handle_exit(sig, None)
+        asyncio.get_running_loop().call_soon_threadsafe(self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
         self.service.dispatcher.drain()
         self.service.events.close()
 

@@ -9,6 +9,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from unclip.errors import RequestError
+from unclip.provenance import CERTIFICATES
 from unclip.provenance.certificates import signing_identity
 from unclip.provenance.signing import Signer
 from unclip.records.audit import Audit
@@ -93,9 +94,7 @@ def _check_safe(settings: Settings, keys: Keys) -> None:
 def _signer(settings: Settings) -> Signer | None:
     if not settings.sign:
         return None
-    identity = signing_identity(
-        settings.home / "certificates", settings.certificate, settings.certificate_key
-    )
+    identity = signing_identity(settings.home / CERTIFICATES, settings.certificate, settings.certificate_key)
     return Signer(identity)
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from io import BytesIO
 from typing import Any, Literal
 
 from fastapi.responses import StreamingResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from unclip.engine.messages import Pixels, Stepped
 from unclip.records.jobs import Job
@@ -29,7 +30,7 @@ def sse(event: str, data: Mapping[str, Any], id: int | None = None) -> str:
     return f"{numbered}event: {event}\ndata: {json.dumps(data)}\n\n"
 
 
-async def with_pings(listener: Listener) -> AsyncIterator[Event | None]:
+async def with_pings(listener: Listener) -> AsyncGenerator[Event | None]:
     """Give a listener's events, and None wherever nothing has happened for a while."""
     hearing = asyncio.ensure_future(anext(listener))
     try:
@@ -53,11 +54,25 @@ def stream(service: Service, job: Job, kind: Kind, side: int, partial_images: in
     listener = service.events.listen(lambda event: event.job == job.id)
     if not service.dispatcher.is_live(job.id):
         listener.close()
-    return StreamingResponse(
-        _events(service, job, listener, kind, side, partial_images),
-        media_type="text/event-stream",
-        headers=HEADERS,
-    )
+    events = _events(service, job, listener, kind, side, partial_images)
+    return _Stream(service, job, listener, events)
+
+
+class _Stream(StreamingResponse):
+    """Lets the job go at its end, also where the client has gone before the first event."""
+
+    def __init__(self, service: Service, job: Job, listener: Listener, events: AsyncIterator[str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=HEADERS)
+        self._service, self._job, self._listener = service, job, listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until they end or the client goes."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._service.events.leave(self._listener)
+            # Shielded: where this is cancelled, the job must still be let go.
+            await asyncio.shield(self._service.dispatcher.leave(self._job))
 
 
 async def _events(
@@ -82,10 +97,6 @@ async def _events(
             yield _image(job, f"{kind}.completed", data, side, {"image_index": place, "usage": _NOTHING})
     except ApiError as error:
         yield sse("error", {"type": "error", "error": error.error})
-    finally:
-        service.events.leave(listener)
-        # Shielded: a client that goes cancels this generator, and the job must still be let go.
-        await asyncio.shield(service.dispatcher.leave(job))
 
 
 _NOTHING = {

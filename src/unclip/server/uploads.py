@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from unclip.imagefiles import to_rgb
 from unclip.server.errors import ApiError, bad_request
 from unclip.server.settings import Compat
 
@@ -55,26 +56,33 @@ def _decoded(data: bytes, kind: str, param: str) -> Image.Image:
     try:
         with Image.open(BytesIO(data), formats=[kind]) as image:
             if max(image.size) > MOST_SIDE:
-                width, height = image.size
-                raise bad_request(
-                    f"The file '{param}' is {width} x {height} pixels: at most {MOST_SIDE} a side.",
-                    "image_too_large",
-                    param,
-                )
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+                raise _too_large(param, f"{image.width} x {image.height}")
+            return upright(image)
     except ApiError:
         raise
-    except (UnidentifiedImageError, Exception) as error:  # Pillow's decoders raise whatever they stumble on
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(param, "far too many") from None
+    except Exception as error:  # Pillow's decoders raise whatever they stumble on
         raise bad_request(
             f"Invalid image file '{param}': it cannot be decoded.", "invalid_image", param
         ) from error
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """Return an opened picture as its camera was held, RGBA if it has transparency and RGB if not."""
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    return image.convert("RGBA") if image.has_transparency_data else to_rgb(image)
+
+
+def _too_large(param: str, pixels: str) -> ApiError:
+    message = f"The file '{param}' is {pixels} pixels: at most {MOST_SIDE} a side."
+    return bad_request(message, "image_too_large", param)
+
+
 def has_credentials(data: bytes) -> bool:
     """Tell whether a file seems to carry a C2PA manifest, which any change of the file would break."""
-    return b"caBX" in data or (b"jumb" in data and b"c2pa" in data)
+    return b"jumb" in data and b"c2pa" in data  # the names of its boxes, in every format
 
 
 def _plain(image: Image.Image) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from unclip.errors import RequestError
 from unclip.text.tokenizer import Tokenizer
 
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")  # letters and digits, apostrophes within
 
 
@@ -19,7 +20,7 @@ def check_prompt(text: str, tokenizer: Tokenizer, name: str = "prompt") -> str:
     sentence = text.strip()
     if not sentence:
         raise RequestError(f"the {name} is empty: describe a picture in a sentence")
-    if re.search("[\ud800-\udfff]", sentence):
+    if _HALF.search(sentence):
         raise RequestError(f"the {name} holds half of a surrogate pair: send whole Unicode characters")
     count, limit = tokenizer.count(sentence), tokenizer.context_length
     if count > limit:
@@ -28,13 +29,17 @@ def check_prompt(text: str, tokenizer: Tokenizer, name: str = "prompt") -> str:
 
 
 def shortened(text: str, tokenizer: Tokenizer) -> str:
-    """Return as much of a sentence, from its first word on, as the model reads."""
+    """Return as much of a sentence, from its first word on, as the model reads.
+
+    One that is not Unicode is returned as it is, for `check_prompt` to refuse.
+    """
     limit = tokenizer.context_length
-    if tokenizer.count(text) <= limit:
+    if _HALF.search(text) or tokenizer.count(text) <= limit:
         return text
+    text = text.lstrip()
     end = bisect.bisect_right(range(1, len(text) + 1), limit, key=lambda end: tokenizer.count(text[:end]))
-    whole, space, _ = text[:end].rpartition(" ")
-    return whole if space and not text[end : end + 1].isspace() else text[:end]
+    whole = text[end : end + 1].isspace()
+    return text[:end] if whole else re.sub(r"\s\S*\Z", "", text[:end])  # without half a word
 
 
 def word_list(captions: Iterable[str]) -> tuple[str, ...]:
