@@ -23,6 +23,7 @@ from unclip.server import (
     uploads,
 )
 from unclip.server.auth import Principal
+from unclip.server.native import images
 from unclip.server.service import Service, open_service
 from unclip.server.settings import Settings
 
@@ -153,10 +154,11 @@ def test_what_the_home_folder_holds(service: Service) -> None:
         ("dies four times", dispatcher.MOST_ATTEMPTS == 4),
         ("has 30 seconds", app.STOP_SECONDS == 30),
         ("and every hour the server", retention.PAUSE_SECONDS == 3600),
-        ("1 MiB of JSON", middleware.JSON_BYTES == 2**20),
-        ("9 MiB in a form", middleware.FORM_BYTES == 9 * 2**20),
-        ("32 MiB of a picture", middleware.most_bytes("/api/images") == 32 * 2**20),
-        ("less than 4 MiB", uploads.MOST_BYTES == 4 * 2**20),
+        ("of JSON has at most 1 MiB", middleware.JSON_BYTES == 2**20),
+        ("one for `/v1` 9 MiB", middleware.FORM_BYTES == 9 * 2**20),
+        ("one for `POST /api/images` 32 MiB", middleware.most_bytes("/api/images") == 32 * 2**20),
+        ("one for `/v1` has less than 4 MiB", uploads.MOST_BYTES == 4 * 2**20),
+        ("to be kept at most 25 MiB", images.MOST_BYTES == 25 * 2**20),
         ("4,096 pixels a side", uploads.MOST_SIDE == 4096),
     ],
 )

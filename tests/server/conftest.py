@@ -18,6 +18,20 @@ from unclip.server.settings import Settings
 Serve = Callable[..., Served]
 
 
+def settings_in(home: Path) -> Settings:
+    """A server that signs nothing, which is quicker."""
+    home.mkdir()
+    return Settings(home, f"sqlite:///{home / 'unclip.db'}", str(home / "pictures"), sign=False)
+
+
+def started(stack: ExitStack, settings: Settings, engines: Engines, client: tuple[str, int]) -> Served:
+    """Start a server, which stops with the stack."""
+    service = open_service(settings)
+    app = create_app(service)
+    http = TestClient(app, "http://127.0.0.1:8000", raise_server_exceptions=False, client=client)
+    return Served(stack.enter_context(http), service, engines)
+
+
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     """The stub engines of all servers of a test."""
@@ -26,10 +40,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A server that signs nothing, which is quicker."""
-    home = tmp_path / "home"
-    home.mkdir()
-    return Settings(home, f"sqlite:///{home / 'unclip.db'}", str(home / "pictures"), sign=False)
+    """What a server has by default."""
+    return settings_in(tmp_path / "home")
 
 
 @pytest.fixture
@@ -38,10 +50,7 @@ def serve(settings: Settings, engines: Engines) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(client: tuple[str, int] = HERE, **changes: Any) -> Served:
-            service = open_service(replace(settings, **changes))
-            app = create_app(service)
-            http = TestClient(app, "http://127.0.0.1:8000", raise_server_exceptions=False, client=client)
-            return Served(stack.enter_context(http), service, engines)
+            return started(stack, replace(settings, **changes), engines, client)
 
         yield start
 
@@ -50,3 +59,11 @@ def serve(settings: Settings, engines: Engines) -> Iterator[Serve]:
 def served(serve: Serve) -> Served:
     """A server as it is by default."""
     return serve()
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same for all tests of a module, which make no keys and leave its engine as it is."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        settings = settings_in(tmp_path_factory.mktemp("standing") / "home")
+        yield started(stack, settings, Engines.installed(patch), HERE)

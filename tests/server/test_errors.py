@@ -140,8 +140,8 @@ def test_who_has_gone_is_answered_for_the_log_alone(client: TestClient) -> None:
         ("POST", "/v1/models", "GET"),
     ],
 )
-def test_a_method_that_there_is_not_is_405(served: Served, method: str, path: str, allowed: str) -> None:
-    response = served.client.request(method, path)
+def test_a_method_that_there_is_not_is_405(standing: Served, method: str, path: str, allowed: str) -> None:
+    response = standing.client.request(method, path)
     assert response.status_code == 405
     assert response.headers["allow"] == allowed
     assert error_of(response) == {
@@ -155,8 +155,8 @@ def test_a_method_that_there_is_not_is_405(served: Served, method: str, path: st
 @pytest.mark.parametrize(
     "path", ["/", "/v1/foo", "/v1/chat/completions", "/v2/images/generations", "/v1/%ff"]
 )
-def test_a_path_that_there_is_not_is_404(served: Served, path: str) -> None:
-    response = served.client.post(path, json={})
+def test_a_path_that_there_is_not_is_404(standing: Served, path: str) -> None:
+    response = standing.client.post(path, json={})
     assert response.status_code == 404
     error = error_of(response)
     assert error["code"] == "unknown_url"

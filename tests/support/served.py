@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import wraps
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +15,9 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 from stub_engine import PATIENCE, Engines
 
-from unclip.server.service import Service
+from unclip.server.app import create_app
+from unclip.server.service import Service, open_service
+from unclip.server.settings import Settings
 
 HERE = ("127.0.0.1", 50000)  # a client on this machine
 
@@ -29,7 +33,7 @@ class Served:
     def draw(self, **body: Any) -> Any:
         """Ask for pictures of a sentence."""
         headers = body.pop("headers", None)
-        body = {"prompt": "a red cube"} | body
+        body = {"prompt": "a red cube", "size": "256x256"} | body
         return self.client.post("/v1/images/generations", json=body, headers=headers)
 
     def states(self) -> list[str]:
@@ -50,6 +54,47 @@ def file_of(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     file = BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server in the loop of a test, which can ask it several things at once."""
+
+    app: FastAPI
+    service: Service
+
+    def ask(self, path: str, body: Any = None, **how: Any) -> "Exchange":
+        """Begin to ask something."""
+        return Exchange(self.app, path, body, **how)
+
+    def draw(self, headers: Mapping[str, str] | None = None, query: str = "", **body: Any) -> "Exchange":
+        """Begin to ask for pictures of a sentence."""
+        body = {"prompt": "a red cube", "size": "256x256"} | body
+        return self.ask(f"/v1/images/generations{query}", body, headers=headers)
+
+    @property
+    def states(self) -> list[str]:
+        """The states of all jobs, the oldest first."""
+        return [job.state for job in reversed(self.service.jobs.list(None, 100))]
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator[Running]:
+    """Run a server as long as the context lasts."""
+    service = open_service(settings)
+    app = create_app(service)
+    async with app.router.lifespan_context(app):
+        yield Running(app, service)
+
+
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make an asynchronous test one that pytest can run."""
+
+    @wraps(test)
+    def run(*fixtures: Any, **named: Any) -> None:
+        asyncio.run(test(*fixtures, **named))
+
+    return run
 
 
 class Exchange:

@@ -57,6 +57,7 @@ class StubEngine(EngineProcess):
         self._hear = hear
         self._pid = next(self._pids)
         self._inbox = SimpleQueue[ToEngine | Gone]()
+        self._dying = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
         self.engines.begun.append(self)
         self._thread.start()
@@ -70,11 +71,16 @@ class StubEngine(EngineProcess):
 
     def stop(self) -> None:
         self.send(Stop())
+        self._dying.set()
         self._thread.join()
 
     def say(self, message: FromEngine) -> None:
         """Tell the front something."""
         self._hear(self, message)
+
+    def say_ready(self) -> None:
+        """Tell of the model, which may have changed."""
+        self.say(Ready(self.engines.about))
 
     def draw(self, run: Run) -> None:
         """Finish a job, with pictures of one colour each."""
@@ -96,8 +102,9 @@ class StubEngine(EngineProcess):
         self.say(Failed(run.job, reason, message, flags))
 
     def die(self, exit_code: int = -9) -> None:
-        """End unasked, as by a signal."""
+        """End unasked, as by a signal, whether or not it is ready."""
         self._inbox.put(Gone(exit_code))
+        self._dying.set()
 
     def _size(self, run: Run) -> tuple[int, int]:
         if run.task in ("edit", "outpaint"):
@@ -106,9 +113,11 @@ class StubEngine(EngineProcess):
         return (side, side)
 
     def _live(self) -> None:
-        self.engines.loaded.wait(PATIENCE)
+        while not self.engines.loaded.wait(0.002) and not self._dying.is_set():
+            pass
         refuses = self.engines.refuses
-        self.say(Ready(self.engines.about) if refuses is None else NotReady(refuses))
+        if self.engines.loaded.is_set():
+            self.say(Ready(self.engines.about) if refuses is None else NotReady(refuses))
         message: ToEngine | Gone = Stop() if refuses else self._inbox.get()
         while not isinstance(message, Stop | Gone):
             self.told.append(message)

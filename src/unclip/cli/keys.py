@@ -38,7 +38,7 @@ def create(
         float | None, typer.Option(min=0, max=36500, help="Days until it expires [default: never].")
     ] = None,
     images_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="[default: the server's limit]")
+        int | None, typer.Option(min=1, help="Pictures in a minute [default: no limit].")
     ] = None,
     monthly_credits: Annotated[
         int | None, typer.Option(min=1, help="Pictures in a month [default: no limit].")

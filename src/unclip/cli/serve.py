@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -88,8 +89,10 @@ def serve(
         raise RequestError(message) from None
     from unclip.engine.process import Choice
 
-    with tempfile.TemporaryDirectory(prefix="unclip-demo-") as throwaway:
-        home = home_folder(Path(throwaway) if demo and home is None else home)
+    with ExitStack() as stack:
+        if demo and home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unclip-demo-")))
+        home = home_folder(home)
         set_up(log_format, log_level)
         settings = Settings(
             home,

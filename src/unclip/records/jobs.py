@@ -135,6 +135,13 @@ class Jobs:
         with reading(self._engine) as connection:
             return int(connection.execute(spent).scalar_one())
 
+    def spent(self, owner: str, since: float) -> list[tuple[float, int]]:
+        """Return when the jobs that `used` counts were added, and what each costs; the oldest first."""
+        found = select(jobs.c.created, jobs.c.n).where(jobs.c.owner == owner, jobs.c.created >= since)
+        found = found.where(jobs.c.state.in_(_PAID)).order_by(jobs.c.created)
+        with reading(self._engine) as connection:
+            return [(row[0], row[1]) for row in connection.execute(found)]
+
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state."""
         with reading(self._engine) as connection:

@@ -3,6 +3,7 @@
 import calendar
 import hashlib
 import json
+import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from limits import RateLimitItemPerMinute
 from starlette.concurrency import run_in_threadpool
 
 from unclip.records.jobs import Job
@@ -18,6 +18,7 @@ from unclip.records.names import new_id
 from unclip.records.pictures import Picture
 from unclip.server.auth import Principal
 from unclip.server.errors import ApiError, bad_request, overloaded, policy_violation
+from unclip.server.minute import Minute, minute_of
 from unclip.server.policy.moderation import ModerationUnavailable
 from unclip.server.policy.policy import Verdict
 from unclip.server.service import Service
@@ -59,8 +60,6 @@ async def accept(service: Service, principal: Principal, draft: Draft, request: 
     if repeated is not None and await service.dispatcher.join(repeated):
         return repeated
     await _check_policy(service, principal, draft)
-    await _charge(service, principal, draft.n)
-    await run_in_threadpool(_keep, service, draft)
     job = Job(
         new_id("job"),
         principal.id,
@@ -80,7 +79,11 @@ async def accept(service: Service, principal: Principal, draft: Draft, request: 
         body_hash=body,
         user=draft.user,
     )
-    added = await service.dispatcher.submit(job, draft.previews)
+    async with service.charging[principal.id]:
+        service.dispatcher.check_room()  # before anything is stored
+        await run_in_threadpool(_charge, service, principal, draft.n)
+        await run_in_threadpool(_keep, service, draft)
+        added = await service.dispatcher.submit(job, draft.previews)
     try:
         return _same_body(added, body)
     except ApiError:
@@ -147,13 +150,13 @@ async def _verdict(service: Service, sentence: str) -> Verdict:
         raise overloaded("The moderator cannot be reached: ask again later.", retry_after=30) from None
 
 
-async def _charge(service: Service, principal: Principal, n: int) -> None:
+def _charge(service: Service, principal: Principal, n: int) -> None:
     """Raise ApiError if this many pictures are more than the key may have now, or this month."""
     key = principal.key
     if key is None:
         return
     if key.monthly_credits is not None:
-        used = await run_in_threadpool(service.jobs.used, key.id, month_began(time.time()))
+        used = service.jobs.used(key.id, month_began(time.time()))
         if used + n > key.monthly_credits:
             service.metrics.refused.labels("insufficient_quota").inc()
             message = (
@@ -163,19 +166,20 @@ async def _charge(service: Service, principal: Principal, n: int) -> None:
             code = "insufficient_quota"
             raise ApiError(429, message, type=code, code=code, headers={"x-should-retry": "false"})
     if key.images_per_minute is not None:
-        item = RateLimitItemPerMinute(key.images_per_minute)
-        if n > key.images_per_minute or not service.limiter.hit(item, key.id, cost=n):
+        minute = minute_of(service.jobs, key.id, key.images_per_minute)
+        if n > minute.remaining:
             service.metrics.refused.labels("rate_limit_exceeded").inc()
-            raise _too_fast(service, key.id, key.images_per_minute, n)
+            raise _too_fast(minute, n)
 
 
-def _too_fast(service: Service, key: str, limit: int, n: int) -> ApiError:
-    reset, remaining = service.limiter.get_window_stats(RateLimitItemPerMinute(limit), key)
-    headers = {"retry-after": str(max(1, round(reset - time.time())))}
-    if n > limit:
+def _too_fast(minute: Minute, n: int) -> ApiError:
+    headers = {"retry-after": str(minute.seconds_until(n)), **_rate(minute)}
+    if n > minute.limit:
         headers["x-should-retry"] = "false"
-    now = limit - remaining + n
-    message = f"Rate limit exceeded for images per minute. Limit: {limit}/1min. Current: {now}/1min."
+    message = (
+        f"Rate limit exceeded for images per minute. Limit: {minute.limit}/1min. Current:"
+        f" {minute.used + n}/1min."
+    )
     return ApiError(429, message, type="requests", code="rate_limit_exceeded", headers=headers)
 
 
@@ -183,12 +187,14 @@ def rate_headers(service: Service, principal: Principal) -> dict[str, str]:
     """Return what a key may still have in this minute, as headers."""
     if principal.key is None or principal.key.images_per_minute is None:
         return {}
-    limit = principal.key.images_per_minute
-    reset, remaining = service.limiter.get_window_stats(RateLimitItemPerMinute(limit), principal.id)
+    return _rate(minute_of(service.jobs, principal.id, principal.key.images_per_minute))
+
+
+def _rate(minute: Minute) -> dict[str, str]:
     return {
-        "x-ratelimit-limit-images": str(limit),
-        "x-ratelimit-remaining-images": str(remaining),
-        "x-ratelimit-reset-images": f"{max(0, round(reset - time.time()))}s",
+        "x-ratelimit-limit-images": str(minute.limit),
+        "x-ratelimit-remaining-images": str(minute.remaining),
+        "x-ratelimit-reset-images": f"{math.ceil(minute.reset - minute.now)}s",
     }
 
 

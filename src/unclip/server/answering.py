@@ -70,7 +70,7 @@ async def answer(
     else:
         data = await run_in_threadpool(lambda: [{"b64_json": b64(service, picture)} for picture in pictures])
     body = {"created": int(job.created), "data": data}
-    return JSONResponse(body, headers=rate_headers(service, principal))
+    return JSONResponse(body, headers=await run_in_threadpool(rate_headers, service, principal))
 
 
 def b64(service: Service, picture: Picture) -> str:

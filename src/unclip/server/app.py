@@ -4,9 +4,10 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from unclip.server import errors, files, health, images, models, native, retention
@@ -16,7 +17,7 @@ from unclip.server.service import Service
 STOP_SECONDS = 30.0  # for what is being drawn when the server is told to stop
 
 
-def _operation_id(route: APIRoute) -> str:
+def _operation_id(route: Any) -> str:  # an APIRoute, or what FastAPI has in its place
     """Return an endpoint's name as OpenAI's are written: list_jobs is listJobs."""
     return re.sub("_(.)", lambda match: match[1].upper(), route.name)
 
@@ -35,7 +36,8 @@ def create_app(service: Service) -> FastAPI:
             await service.dispatcher.stop(STOP_SECONDS)
             service.closing.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
+        redoc_url=None,
         title="unclip",
         version=version("unclip"),
         summary="The DALL-E 2 API, self-hosted.",

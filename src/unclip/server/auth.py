@@ -19,6 +19,7 @@ from unclip.server.settings import LOOPBACK
 
 ANONYMOUS = "anonymous"
 _EVERYTHING = frozenset[Scope](("images", "admin"))
+_PASSED_ON = ("forwarded", "via", "x-real-ip")  # and X-Forwarded-*: headers that proxies add
 
 
 @dataclass(frozen=True)
@@ -108,20 +109,34 @@ def _unauthorised(message: str, code: str | None) -> ApiError:
 
 def _anonymous(request: Request, service: Service) -> Principal:
     """Let in who needs no key: this machine, and no web page from elsewhere through its browser."""
-    settings, here = service.settings, request.client is not None and _is_loopback(request.client.host)
+    settings, here = service.settings, _is_here(request)
     if settings.insecure:
         return Principal(ANONYMOUS, _EVERYTHING if here else frozenset[Scope](("images",)))
     if not here:
         raise _unauthorised("Without keys only this machine is served: make one with `unclip keys`.", None)
-    allowed = {urlsplit(origin).hostname for origin in (*settings.cors, settings.public_url or "")}
+    allowed = {_host(origin) for origin in (*settings.cors, settings.public_url or "")} - {""}
     for header in ("host", "origin"):
         value = request.headers.get(header)
         if value is None:
             continue
-        name = urlsplit(value if "//" in value else f"//{value}").hostname or ""
+        name = _host(value)
         if not _is_loopback(name) and name not in allowed:
             raise ApiError(403, f"Without keys, {header} must be of this machine, not {name!r}.")
     return Principal(ANONYMOUS, _EVERYTHING)
+
+
+def _is_here(request: Request) -> bool:
+    """Tell whether a request is this machine's own, and no other's that a proxy here passes on."""
+    passed_on = any(name.startswith("x-forwarded-") or name in _PASSED_ON for name in request.headers)
+    return request.client is not None and _is_loopback(request.client.host) and not passed_on
+
+
+def _host(value: str) -> str:
+    """Return the name in a Host or Origin header; "" if it is none."""
+    try:
+        return urlsplit(value if "//" in value else f"//{value}").hostname or ""
+    except ValueError:  # such as half of an IPv6 address
+        return ""
 
 
 def _is_loopback(name: str) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -73,7 +73,8 @@ class Dispatcher:
         self._queue = FairQueue()
         self._live = dict[str, _Live]()
         self._tasks = set[asyncio.Task[None]]()
-        self._stopping = False
+        self._handing = asyncio.Semaphore(2)  # jobs with their decoded pictures, on their way to a process
+        self._ending = asyncio.Event()
         self.about: About | None = None  # the model, once known
         self._known = asyncio.Event()
         self.refused: asyncio.Future[str] | None = None  # why the model cannot be loaded at all
@@ -94,29 +95,40 @@ class Dispatcher:
         under_way = [live.ended for live in self._live.values() if live.engine is not None]
         if under_way:
             await asyncio.wait(under_way, timeout=seconds)
-        for live in list(self._live.values()):
-            if live.engine is not None:
-                await run_in_threadpool(self._jobs.requeue, live.job.id)
+        await self._leave_to_the_next(list(self._live))
         for engine in self._engines:
             if engine.process is not None:
                 await run_in_threadpool(engine.process.stop)
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    async def _leave_to_the_next(self, ids: Iterable[str]) -> None:
+        """Put what is being drawn back into the table, for the next server."""
+        for id in ids:
+            live = self._live.get(id)
+            if live is not None and live.engine is not None:
+                live.engine = None
+                await run_in_threadpool(self._jobs.requeue, id)
+        self.drain()
+
     def drain(self) -> None:
         """Begin no more jobs, and tell those who wait for one that is not begun to come again."""
-        self._stopping = True
+        self._ending.set()
         for live in self._live.values():
             if live.engine is None and not live.ended.done():
                 live.ended.set_exception(overloaded("The server is restarting: ask again.", 2))
                 live.ended.exception()  # looked at: nobody may be waiting
 
-    async def submit(self, job: Job, previews: bool = False) -> Job:
-        """Put a job into table and queue, or join the one that it repeats. Raises ApiError if full."""
-        if self._stopping:
+    def check_room(self) -> None:
+        """Raise ApiError if no job can be taken now."""
+        if self._ending.is_set():
             raise overloaded("The server is restarting: ask again.", 2)
         if len(self._queue) >= self._queue_limit:
             raise overloaded("The queue is full: ask again later.", retry_after=5)
+
+    async def submit(self, job: Job, previews: bool = False) -> Job:
+        """Put a job into table and queue, or join the one that it repeats. Raises ApiError if full."""
+        self.check_room()
         self._expect(job, previews)  # before anybody can find it in the table
         try:
             added = await run_in_threadpool(self._jobs.add, job)
@@ -171,7 +183,7 @@ class Dispatcher:
         if live is None:
             return
         live.clients -= 1
-        if not live.clients and not live.job.detached and not self._stopping:
+        if not live.clients and not live.job.detached and not self._ending.is_set():
             live.left = True
             await self.cancel(job.id)
 
@@ -181,9 +193,10 @@ class Dispatcher:
             return False
         self._queue.remove(id)
         live = self._live.get(id)
-        if live is not None and live.engine is not None and live.engine.process is not None:
-            live.engine.process.send(Cancel(id))
+        process = live.engine.process if live is not None and live.engine is not None else None
         await self._end(id)
+        if process is not None:
+            await run_in_threadpool(process.send, Cancel(id))
         return True
 
     def position(self, id: str) -> int | None:
@@ -215,7 +228,7 @@ class Dispatcher:
 
     def _pump(self) -> None:
         """Give jobs to processes while there is room."""
-        while not self._stopping:
+        while not self._ending.is_set():
             free = [engine for engine in self._engines if engine.about and len(engine.jobs) < self._slots]
             waiting = self._queue.next(self._under_way()) if free else None
             if waiting is None:
@@ -233,6 +246,11 @@ class Dispatcher:
     async def _begin(self, live: _Live, engine: _Engine) -> None:
         try:
             await self._begin_in(live, engine)
+        except UnclipError as error:
+            await self._fail(live.job.id, bad_request(str(error)))
+        except Exception:
+            log.exception("%s: it could not be begun", live.job.id)
+            await self._fail(live.job.id, internal())
         finally:
             live.begun.set()
 
@@ -243,13 +261,12 @@ class Dispatcher:
         live.job = replace(live.job, state="running", attempts=live.job.attempts + 1)
         self._metrics.began(live.job)
         self._tell(live.job)
-        try:
+        async with self._handing:
             run = await run_in_threadpool(self._drawing.to_draw, live.job, live.previews)
-        except UnclipError as error:
-            await self._fail(id, bad_request(str(error)))
-            return
-        if live.engine is engine and engine.process is not None:
-            await run_in_threadpool(engine.process.send, run)
+            if live.engine is engine and engine.process is not None:
+                await run_in_threadpool(engine.process.send, run)
+                if live.engine is None:  # cancelled meanwhile, which the process may have heard first
+                    await run_in_threadpool(engine.process.send, Cancel(id))
 
     def _begin_process(self, engine: _Engine) -> None:
         engine.process = EngineProcess(engine.choice, self._hear(engine))
@@ -280,34 +297,37 @@ class Dispatcher:
                     self._events.publish("preview", owner, job, message)
             case Done(job) | Failed(job) if job in engine.jobs:
                 engine.jobs.discard(job)  # the process is done with it, and is given the next
-                self._spawn(self._finish(job, message))
+                self._spawn(self._finish(self._live[job], message))
                 self._pump()
             case Gone():
                 self._spawn(self._bury(engine, process, message))
             case _:  # of a job that was cancelled
                 pass
 
-    async def _finish(self, id: str, message: Done | Failed) -> None:
+    async def _finish(self, live: _Live, message: Done | Failed) -> None:
+        try:
+            await self._keep(live, message)
+        except Exception:
+            log.exception("%s: its pictures could not be kept", live.job.id)
+            await self._fail(live.job.id, internal("The pictures were drawn and could not be kept."))
+
+    async def _keep(self, live: _Live, message: Done | Failed) -> None:
+        id = live.job.id
         flags = message.flags if isinstance(message, Failed) else message.notes.get("flags")
         if flags:
-            await self._write_flags(id, flags, refused=isinstance(message, Failed))
+            await self._write_flags(live.job, flags, refused=isinstance(message, Failed))
         if isinstance(message, Failed):
             await self._fail(id, _error(message))
             return
         assert self.about is not None
-        try:
-            pictures = await run_in_threadpool(self._drawing.keep, self._live[id].job, message, self.about)
-        except Exception:
-            log.exception("%s: its pictures could not be kept", id)
-            await self._fail(id, internal("The pictures were drawn and could not be kept."))
-            return
+        pictures = await run_in_threadpool(self._drawing.keep, live.job, message, self.about)
         if await run_in_threadpool(self._jobs.finish, id, pictures, dict(message.notes)):
             await self._end(id)
 
-    async def _write_flags(self, id: str, flags: Sequence[str], refused: bool) -> None:
-        job, action = self._live[id].job, "refused" if refused else "flagged"
+    async def _write_flags(self, job: Job, flags: Sequence[str], refused: bool) -> None:
+        action = "refused" if refused else "flagged"
         detail = {"flags": [f"concept: {name}" for name in flags], "task": job.task, "user": job.user}
-        await run_in_threadpool(self._audit.write, action, job.owner, id, detail)
+        await run_in_threadpool(self._audit.write, action, job.owner, job.id, detail)
         if refused:
             self._metrics.refused.labels("content_policy_violation").inc()
 
@@ -337,7 +357,8 @@ class Dispatcher:
     async def _bury(self, engine: _Engine, process: EngineProcess, gone: Gone) -> None:
         """Put back what a process that has ended was drawing, and start another."""
         lost, engine.jobs, engine.about = engine.jobs, set(), None
-        if self._stopping or (self.refused is not None and self.refused.done()):
+        if self._ending.is_set() or (self.refused is not None and self.refused.done()):
+            await self._leave_to_the_next(lost)
             return
         log.warning(
             "a process that draws has ended (%s): %d jobs go on in another", gone.exit_code, len(lost)
@@ -345,9 +366,11 @@ class Dispatcher:
         self._metrics.deaths.inc()
         for id in sorted(lost):
             await self._put_back(id)
-        await asyncio.sleep(RESTART_SECONDS[min(engine.deaths, len(RESTART_SECONDS) - 1)])
+        pause = RESTART_SECONDS[min(engine.deaths, len(RESTART_SECONDS) - 1)]
         engine.deaths += 1
-        if not self._stopping:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), pause)
+        if not self._ending.is_set():
             self._begin_process(engine)
 
     async def _put_back(self, id: str) -> None:

@@ -1,7 +1,7 @@
 """The three images endpoints of the DALL-E 2 API."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from unclip.records.jobs import Job
 from unclip.records.names import new_id
 from unclip.records.pictures import Picture
 from unclip.server import contract
@@ -77,7 +78,8 @@ async def generations(request: Request, principal: User) -> Response:
         [asked.prompt],
         asked.side,
     )
-    return await _drawn(service, principal, request, asked, draft, "image_generation")
+    job = await _accepted(service, principal, request, asked, draft)
+    return await _answered(service, principal, request, asked, job, "image_generation")
 
 
 @router.post(
@@ -89,18 +91,8 @@ async def generations(request: Request, principal: User) -> Response:
 async def edits(request: Request, principal: User) -> Response:
     """Paint the hole of a picture anew, as a sentence says; all other pixels stay as they are."""
     service = service_of(request)
-    form, asked = await _form(service, request, Edit, ("image", "mask"))
-    compat = service.settings.compat
-    image = await _upload(service, form, "image")
-    check_square(image)
-    data = form.file("mask")
-    mask = None if data is None else await run_in_threadpool(opened, data, "mask", compat)
-    parent = uploaded(principal, image)
-    if mask is None and not has_hole(image.image):
-        draft = _redrawn(service, asked, parent, image)
-    else:
-        draft = await run_in_threadpool(_painted, asked, parent, image, mask)
-    return await _drawn(service, principal, request, asked, draft, "image_edit")
+    asked, job = await _sent(service, principal, request, Edit, ("image", "mask"), _edit)
+    return await _answered(service, principal, request, asked, job, "image_edit")
 
 
 @router.post(
@@ -112,28 +104,50 @@ async def edits(request: Request, principal: User) -> Response:
 async def variations(request: Request, principal: User) -> Response:
     """Draw pictures like a given one."""
     service = service_of(request)
-    form, asked = await _form(service, request, Variation, ("image",))
-    image = await _upload(service, form, "image")
+    asked, job = await _sent(service, principal, request, Variation, ("image",), _variation)
+    return await _answered(service, principal, request, asked, job, "image_generation")
+
+
+async def _sent(
+    service: Service,
+    principal: Principal,
+    request: Request,
+    kind: type[contract.P],
+    files: tuple[str, ...],
+    drafted: Callable[[Service, Principal, Form, contract.P], Draft],
+) -> tuple[contract.P, Job]:
+    """Accept a form. Its pictures are let go of here: many clients wait at once, and few are decoded."""
+    form = await read_form(request, files)
+    asked = parse(kind, contract.from_form(form.texts), service.settings.compat)
+    async with service.decoding:
+        draft = await run_in_threadpool(drafted, service, principal, form, asked)
+    return asked, await _accepted(service, principal, request, asked, draft)
+
+
+def _variation(service: Service, principal: Principal, form: Form, asked: Variation) -> Draft:
+    image = _upload(service, form, "image")
     check_square(image)
     parent, n = uploaded(principal, image), asked.n or 1
     settings = {"image": {"picture": parent.digest}, "n": n, "size": _drawn_size(service, asked)}
-    draft = Draft("variations", settings, n, (), asked.side, parents=[parent], blobs=[image.data])
-    return await _drawn(service, principal, request, asked, draft, "image_generation")
+    return Draft("variations", settings, n, (), asked.side, parents=[parent], blobs=[image.data])
 
 
-async def _form(
-    service: Service, request: Request, kind: type[contract.P], files: tuple[str, ...]
-) -> tuple[Form, contract.P]:
-    form = await read_form(request, files)
-    return form, parse(kind, contract.from_form(form.texts), service.settings.compat)
+def _edit(service: Service, principal: Principal, form: Form, asked: Edit) -> Draft:
+    image = _upload(service, form, "image")
+    check_square(image)
+    mask = None if form.file("mask") is None else _upload(service, form, "mask")
+    parent = uploaded(principal, image)
+    if mask is None and not has_hole(image.image):
+        return _redrawn(service, asked, parent, image)
+    return _painted(asked, parent, image, mask)
 
 
-async def _upload(service: Service, form: Form, name: str) -> Upload:
+def _upload(service: Service, form: Form, name: str) -> Upload:
     data = form.file(name)
     if data is None:
         message = f"Missing required parameter: '{name}'."
         raise bad_request(message, "missing_required_parameter", name)
-    return await run_in_threadpool(opened, data, name, service.settings.compat)
+    return opened(data, name, service.settings.compat)
 
 
 def uploaded(principal: Principal, upload: Upload) -> Picture:
@@ -188,25 +202,29 @@ def _drawn_size(service: Service, asked: Parameters) -> int:
     return min((size for size in sizes if size >= asked.side), default=max(sizes))
 
 
-async def _drawn(
-    service: Service,
-    principal: Principal,
-    request: Request,
-    asked: Parameters,
-    draft: Draft,
-    kind: Kind,
-) -> Response:
+async def _accepted(
+    service: Service, principal: Principal, request: Request, asked: Parameters, draft: Draft
+) -> Job:
     about = check_model(service, asked.model)
     if draft.task not in about.tasks:
         raise bad_request(f"The model {about.name!r} cannot do this: it has no {draft.task}.", param="model")
     detached = request.query_params.get("detach", "") not in ("", "0", "false")
     user, streamed = asked.safety_identifier or asked.user, isinstance(asked, Foreign) and asked.stream
     draft = replace(draft, user=user, detached=detached, previews=bool(streamed))
-    job = await accept(service, principal, draft, request)
-    if not streamed:
-        return await answer(service, principal, request, job, _format(principal, asked))
-    assert isinstance(asked, Foreign)
-    return stream(service, job, kind, asked.side, asked.partial_images or 0)
+    return await accept(service, principal, draft, request)
+
+
+async def _answered(
+    service: Service,
+    principal: Principal,
+    request: Request,
+    asked: Parameters,
+    job: Job,
+    kind: Kind,
+) -> Response:
+    if isinstance(asked, Foreign) and asked.stream:
+        return stream(service, job, kind, asked.side, asked.partial_images or 0)
+    return await answer(service, principal, request, job, _format(principal, asked))
 
 
 def _format(principal: Principal, asked: Parameters) -> contract.Format:

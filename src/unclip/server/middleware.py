@@ -28,6 +28,11 @@ _SECURITY = {
     "cross-origin-resource-policy": "cross-origin",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
+# The page of the API, from this server alone; it begins with a script of its own within.
+_DOCS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none';"
+    " script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+}
 
 
 class Surroundings:
@@ -51,10 +56,8 @@ class Surroundings:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 spent = str(round(1000 * (time.perf_counter() - began)))
-                _add(
-                    message,
-                    {**_SECURITY, **_OPENAI, "x-request-id": id, "openai-processing-ms": spent},
-                )
+                security = _SECURITY | (_DOCS if scope["path"] == "/docs" else {})
+                _add(message, {**security, **_OPENAI, "x-request-id": id, "openai-processing-ms": spent})
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = id
@@ -69,7 +72,7 @@ class Surroundings:
             self._account(scope, status, time.perf_counter() - began, id)
 
     def _account(self, scope: Scope, status: int, seconds: float, id: str) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = _route(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"  # a client can make up any
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
@@ -77,6 +80,15 @@ class Surroundings:
         facts = {"request_id": id, "method": scope["method"], "path": path, "status": status}
         facts["milliseconds"] = round(1000 * seconds)
         log.info("%(method)s %(path)s %(status)s %(milliseconds)s ms", facts, extra={"facts": facts})
+
+
+def _route(scope: Scope) -> str:
+    """Return the template of a path, with the prefix that its router was included under."""
+    template = getattr(scope.get("route"), "path", None)
+    if template is None:
+        return "other"
+    whole, own = scope["path"].split("/"), template.split("/")
+    return "/".join(whole[: len(whole) - len(own) + 1]) + template
 
 
 _OPENAI = {"openai-version": "2020-10-01"}

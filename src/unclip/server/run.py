@@ -21,7 +21,9 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: object) -> None:
         """Stop, by a signal."""
         del frame
-        super().handle_exit(sig, None)
+        # Not uvicorn's own: it raises the signal again at the end, before anything is tidied up.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
         asyncio.get_running_loop().call_soon_threadsafe(self._stop_waiting)
 
     def _stop_waiting(self) -> None:

@@ -1,12 +1,13 @@
 """One server: all its parts in one frozen bundle, made of its settings."""
 
+import asyncio
 import time
+from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from sqlalchemy import Engine
 
 from unclip.errors import RequestError
 from unclip.provenance import CERTIFICATES
@@ -40,19 +41,25 @@ class Service:
     store: Store
     links: Links
     policy: Policy
-    limiter: MovingWindowRateLimiter
+    charging: defaultdict[str, asyncio.Lock]  # of each key: what it has left is looked at and taken in one
     events: Events
     metrics: Metrics
     dispatcher: Dispatcher
     closing: ExitStack  # gives back the database
+    # One picture of 4096 pixels a side takes 200 MB, from a file of a thousandth of that.
+    decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
 
 def open_service(settings: Settings) -> Service:
     """Open database, store and certificates. Raises RequestError for what cannot be opened or is not safe."""
-    closing = ExitStack()
-    database = open_database(settings.database)
-    closing.callback(database.dispose)
-    closing.enter_context(claim(database))
+    with ExitStack() as closing:  # of what is open already, if something else cannot be
+        database = open_database(settings.database)
+        closing.callback(database.dispose)
+        closing.enter_context(claim(database))
+        return _service(settings, database, closing)
+
+
+def _service(settings: Settings, database: Engine, closing: ExitStack) -> Service:
     jobs, gallery, keys = Jobs(database), Gallery(database), Keys(database)
     _check_safe(settings, keys)
     store, events, metrics = Store(settings.store), Events(first=time.time_ns() // 1000), Metrics()
@@ -70,11 +77,11 @@ def open_service(settings: Settings) -> Service:
         store,
         Links(read_secret(settings.home / "secret")),
         _policy(settings),
-        MovingWindowRateLimiter(MemoryStorage()),
+        defaultdict(asyncio.Lock),
         events,
         metrics,
         dispatcher,
-        closing,
+        closing.pop_all(),
     )
 
 
@@ -84,9 +91,13 @@ def service_of(request: Request) -> Service:
 
 
 def _check_safe(settings: Settings, keys: Keys) -> None:
-    if settings.host not in LOOPBACK and not settings.insecure and not keys.any_live():
+    """Raise RequestError if others than this machine could ask without a key, as a proxy's clients."""
+    if settings.insecure or keys.any_live():
+        return
+    if settings.host not in LOOPBACK or settings.public_url is not None or settings.trusted_proxies:
+        where = settings.host if settings.host not in LOOPBACK else settings.public_url or "a proxy"
         raise RequestError(
-            f"{settings.host} can be reached from elsewhere and there is no key yet: make one with"
+            f"{where} can be reached from elsewhere and there is no key yet: make one with"
             " `unclip keys create NAME`, or give --insecure to serve everybody"
         )
 

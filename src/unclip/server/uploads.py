@@ -71,7 +71,7 @@ def _decoded(data: bytes, kind: str, param: str) -> Image.Image:
 def upright(image: Image.Image) -> Image.Image:
     """Return an opened picture as its camera was held, RGBA if it has transparency and RGB if not."""
     image.load()
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     return image.convert("RGBA") if image.has_transparency_data else to_rgb(image)
 
 

@@ -1,8 +1,7 @@
-"""A server whose engine is a stub, and its users."""
+"""A server that listens at a port, and its users."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,20 +15,15 @@ NewServer = Callable[..., Running]
 
 
 @pytest.fixture
-def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
-    return Engines.installed(monkeypatch)
-
-
-@pytest.fixture
-def new_server(tmp_path: Path, engines: Engines) -> Iterator[NewServer]:
-    """Starts a server with settings of a test's own."""
-    database, store = f"sqlite:///{tmp_path / 'unclip.db'}", str(tmp_path / "pictures")
+def new_server(settings: Settings, engines: Engines, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewServer]:
+    """Starts a server with some settings changed."""
+    monkeypatch.setattr("unclip.server.app.STOP_SECONDS", 0.05)  # for jobs that a test leaves undone
     running = list[Running]()
 
-    def start(**settings: Any) -> Running:
-        plain = Settings(tmp_path, database, store, sign=False, policy="off")
-        running.append(Running(open_service(replace(plain, **settings)), engines))
-        return running[-1].start()
+    def start(**changes: Any) -> Running:
+        changed = replace(settings, **{"policy": "off", **changes})
+        running.append(Running(open_service(changed), engines).start())
+        return running[-1]
 
     yield start
     for server in running:
@@ -38,6 +32,7 @@ def new_server(tmp_path: Path, engines: Engines) -> Iterator[NewServer]:
 
 @pytest.fixture
 def server(new_server: NewServer) -> Running:
+    """A server as it is by default, but for its policy."""
     return new_server()
 
 

@@ -58,8 +58,9 @@ async def upload_image(request: Request, principal: User) -> Image:
     if len(data) > MOST_BYTES:
         message = f"The picture has {len(data)} bytes: at most {MOST_BYTES}."
         raise ApiError(413, message, code="image_too_large", param="image")
-    upload = await run_in_threadpool(opened, data, "image", "lenient", MOST_BYTES + 1)
-    return image_of(service, request, await run_in_threadpool(_kept, service, principal, upload))
+    async with service.decoding:
+        upload = await run_in_threadpool(opened, data, "image", "lenient", MOST_BYTES + 1)
+        return image_of(service, request, await run_in_threadpool(_kept, service, principal, upload))
 
 
 @router.get("")

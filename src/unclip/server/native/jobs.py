@@ -52,7 +52,7 @@ async def create_job(
     draft = await _drafted(service, principal, asked)
     job = await accept(service, principal, draft, request)
     await service.dispatcher.leave(job)  # it is detached, and goes on
-    response.headers.update(rate_headers(service, principal))
+    response.headers.update(await run_in_threadpool(rate_headers, service, principal))
     return await job_of(service, request, job)
 
 

@@ -4,13 +4,13 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from limits import RateLimitItemPerMinute
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from unclip.server.accepting import month_began, month_ends
 from unclip.server.auth import Admin, Principal, User
 from unclip.server.errors import REFUSALS
+from unclip.server.minute import minute_of
 from unclip.server.native.answers import Before, Limit, Time
 from unclip.server.service import Service, service_of
 
@@ -67,7 +67,7 @@ async def get_usage(request: Request, principal: User) -> Usage:
     limit = principal.key and principal.key.monthly_credits
     return Usage(
         owner=principal.id,
-        images_per_minute=_per_minute(service, principal),
+        images_per_minute=await run_in_threadpool(_per_minute, service, principal),
         monthly=Monthly(limit=limit, used=used, reset=month_ends(now)),
     )
 
@@ -91,5 +91,5 @@ def _per_minute(service: Service, principal: Principal) -> PerMinute:
     limit = principal.key and principal.key.images_per_minute
     if limit is None:
         return PerMinute(limit=None, remaining=None, reset=None)
-    reset, remaining = service.limiter.get_window_stats(RateLimitItemPerMinute(limit), principal.id)
-    return PerMinute(limit=limit, remaining=remaining, reset=reset)
+    minute = minute_of(service.jobs, principal.id, limit)
+    return PerMinute(limit=limit, remaining=minute.remaining, reset=minute.reset)
