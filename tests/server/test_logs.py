@@ -11,13 +11,14 @@ from unclip.server.logs import JsonLines, set_up
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Logging is the whole process's: leave it as it was."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     levels = {
         name: logging.getLogger(name).level for name in ("uvicorn", "httpx", "PIL", "asyncio", "alembic")
     }
+    monkeypatch.setattr(logging.getLogger("httpx2"), "disabled", True)  # the test's own client
     yield
     root.handlers[:], root.level = handlers, level
     for name, was in levels.items():

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from threading import Lock
 from typing import Any
 
 from fsspec.core import url_to_fs
@@ -17,7 +18,11 @@ _PARTIAL = re.compile(r"[0-9a-f]{16}\.tmp")
 
 
 class Store:
-    """Bytes that are found by their digest. Threads may share the object."""
+    """Bytes that are found by their digest. Threads may share the object.
+
+    Who stores bytes and then a row that needs them, or deletes both, holds `changing` meanwhile: the same
+    bytes may come again while they are deleted.
+    """
 
     def __init__(self, url: str) -> None:
         """Open a store: a folder's path, made if it is not there, or an URL that fsspec knows.
@@ -32,6 +37,7 @@ class Store:
             raise RequestError(
                 f"pictures cannot be stored in {place} ({error}): give a folder, or an URL that fsspec knows"
             ) from error
+        self.changing = Lock()
         self._files: Any = files
         self._root = root.rstrip("/")
 

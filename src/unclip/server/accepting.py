@@ -92,10 +92,11 @@ async def accept(service: Service, principal: Principal, draft: Draft, request: 
 
 
 def _keep(service: Service, draft: Draft) -> None:
-    stored = {service.store.put(data) for data in draft.blobs}
-    for parent in draft.parents:
-        if parent.digest in stored:  # else it was here before
-            service.gallery.add(parent)
+    with service.store.changing:
+        stored = {service.store.put(data) for data in draft.blobs}
+        for parent in draft.parents:
+            if parent.digest in stored:  # else it was here before
+                service.gallery.add(parent)
 
 
 def _body_hash(draft: Draft) -> str:

@@ -58,9 +58,10 @@ def delete_pictures(service: Service, before: float) -> int:
     """
     ids = service.gallery.expired(before, AT_ONCE)
     for id in ids:
-        digest = service.gallery.expire(id, before)
-        if digest:
-            service.store.delete(digest)
+        with service.store.changing:
+            digest = service.gallery.expire(id, before)
+            if digest:
+                service.store.delete(digest)
     if ids:
         log.info("%d pictures past their days were deleted", len(ids))
     return len(ids)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any, Literal
 
@@ -55,15 +55,25 @@ def stream(service: Service, job: Job, kind: Kind, side: int, partial_images: in
     if not service.dispatcher.is_live(job.id):
         listener.close()
     events = _events(service, job, listener, kind, side, partial_images)
-    return _Stream(service, job, listener, events)
+    return EventStream(service, listener, events, lambda: service.dispatcher.leave(job))
 
 
-class _Stream(StreamingResponse):
-    """Lets the job go at its end, also where the client has gone before the first event."""
+async def _nothing() -> None:
+    pass
 
-    def __init__(self, service: Service, job: Job, listener: Listener, events: AsyncIterator[str]) -> None:
+
+class EventStream(StreamingResponse):
+    """Server-sent events. At the end the listener is let go, also where the client goes before the first."""
+
+    def __init__(
+        self,
+        service: Service,
+        listener: Listener,
+        events: AsyncIterator[str],
+        at_end: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
         super().__init__(events, media_type="text/event-stream", headers=HEADERS)
-        self._service, self._job, self._listener = service, job, listener
+        self._service, self._listener, self._at_end = service, listener, at_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until they end or the client goes."""
@@ -71,8 +81,8 @@ class _Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._service.events.leave(self._listener)
-            # Shielded: where this is cancelled, the job must still be let go.
-            await asyncio.shield(self._service.dispatcher.leave(self._job))
+            # Shielded: where this is cancelled, the rest must still be done.
+            await asyncio.shield(self._at_end())
 
 
 async def _events(

@@ -10,10 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from unclip.server.auth import User
 from unclip.server.errors import REFUSALS
-from unclip.server.events import Event
+from unclip.server.events import Event, Listener
 from unclip.server.native.answers import job_of
 from unclip.server.service import Service, service_of
-from unclip.server.streaming import HEADERS, preview_jpeg, sse, with_pings
+from unclip.server.streaming import EventStream, preview_jpeg, sse, with_pings
 
 router = APIRouter(prefix="/events", tags=["jobs"])
 
@@ -39,8 +39,9 @@ async def listen(
 ) -> StreamingResponse:
     """Listen to what happens to your jobs, from now on or from after an event."""
     after = _number(last_event_header or last_event_id)
-    told = _told(service_of(request), request, principal.id, after)
-    return StreamingResponse(told, media_type="text/event-stream", headers=HEADERS)
+    service = service_of(request)
+    listener = service.events.listen(lambda event: event.owner == principal.id, after)
+    return EventStream(service, listener, _told(service, request, listener))
 
 
 def _number(id: str | None) -> int | None:
@@ -50,18 +51,14 @@ def _number(id: str | None) -> int | None:
     return int(id) if id.isascii() and id.isdigit() and len(id) < 32 else 0
 
 
-async def _told(service: Service, request: Request, owner: str, after: int | None) -> AsyncIterator[str]:
-    listener = service.events.listen(lambda event: event.owner == owner, after)
-    try:
-        async with aclosing(with_pings(listener)) as events:
-            async for event in events:
-                if event is None:
-                    yield ": ping\n\n"
-                    continue
-                for data in await _data(service, request, event):
-                    yield sse(event.name, data, event.id)
-    finally:
-        service.events.leave(listener)
+async def _told(service: Service, request: Request, listener: Listener) -> AsyncIterator[str]:
+    async with aclosing(with_pings(listener)) as events:
+        async for event in events:
+            if event is None:
+                yield ": ping\n\n"
+                continue
+            for data in await _data(service, request, event):
+                yield sse(event.name, data, event.id)
 
 
 async def _data(service: Service, request: Request, event: Event) -> list[dict[str, Any]]:

@@ -145,15 +145,17 @@ async def _sent(request: Request) -> bytes:
 
 def _kept(service: Service, principal: Principal, upload: Upload) -> Picture:
     picture = uploaded(principal, upload)
-    service.store.put(upload.data)
-    service.gallery.add(picture)
+    with service.store.changing:
+        service.store.put(upload.data)
+        service.gallery.add(picture)
     return picture
 
 
 def _delete(service: Service, picture: Picture) -> None:
-    digest = service.gallery.delete(picture.id, picture.owner)
-    if digest:
-        service.store.delete(digest)
+    with service.store.changing:
+        digest = service.gallery.delete(picture.id, picture.owner)
+        if digest:
+            service.store.delete(digest)
 
 
 async def _found(service: Service, principal: Principal, id: str) -> Picture:
