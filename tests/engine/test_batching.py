@@ -107,7 +107,7 @@ REQUESTS: dict[str, Callable[[System], Plan]] = {
     "second order": sentence("a red table", sampler="dpm++", steps=4),
     "negative": sentence("a cube", negative="a blue apple on a table", seed=1),
     "large": sentence("a red cube", size=256),
-    "best of": sentence("a cube on a table", best_of=2, size=256),
+    "best of": sentence("a cube on a table", best_of=2),
     "variations": lambda system: variations(system, Variations(PICTURE, n=2, size=64, steps=3)),
     "fresh": lambda system: variations(system, Variations(PICTURE, fresh=True, size=64, steps=3)),
     "edit": lambda system: edit(system, Edit(holed(64), "a red cube", steps=3, resamplings=2)),
@@ -228,7 +228,7 @@ def broken_between(network: Counted) -> Plan:
     raise ValueError("no second stage")
 
 
-@hypothesis_settings(max_examples=30)
+@hypothesis_settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(0, 4), st.integers(0, 12)),

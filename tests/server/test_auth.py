@@ -74,8 +74,8 @@ def test_no_web_page_from_elsewhere_reaches_in_through_a_browser(
     if header == "origin" and name not in ("null", ""):
         name = f"http://{name}"
     response = asked(standing, {header: name})
-    assert response.status_code == 403
-    assert header in error_of(response)["message"]
+    assert response.status_code == (400 if (header, name) == ("host", "[::1") else 403)
+    assert header in error_of(response)["message"].lower()
 
 
 def test_pages_that_the_operator_names_may_call(serve: Serve) -> None:

@@ -464,9 +464,14 @@ def test_the_public_url_is_above_all(served: Served, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("host", ["a b", "evil.example/path", "me@evil.example", "evil.example?x", '"'])
-def test_no_link_is_made_to_a_host_that_is_none(served: Served, host: str) -> None:
+def test_no_link_is_made_to_a_host_that_is_none(served: Served, serve: Serve, host: str) -> None:
     _, secret = served.service.keys.create("alice")
     response = served.draw(headers={"authorization": f"Bearer {secret}", "host": host})
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "invalid_host"
+    served.service.closing.close()
+    behind = serve(trusted_proxies=("127.0.0.1",))
+    response = behind.draw(headers={"authorization": f"Bearer {secret}", "x-forwarded-host": host})
     assert response.status_code == 500
     assert "--public-url" in error_of(response)["message"]
 

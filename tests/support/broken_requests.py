@@ -255,7 +255,7 @@ def odd_host(chance: Chance) -> bytes:
         ":",
         "",
         "a:99999999",
-        "[a]",
+        "[x]",
     )
     request = chance.choice(
         (posted(fields()), posted(b"{"), http("GET", "/v1/nothing"), http("GET", GENERATIONS))

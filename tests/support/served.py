@@ -126,16 +126,16 @@ class Exchange:
             "server": ("127.0.0.1", 8000),
         }
         self.answers = list[Message]()
-        self._incoming = asyncio.Queue[Message]()
-        self._incoming.put_nowait({"type": "http.request", "body": sent, "more_body": False})
-        self._task = asyncio.ensure_future(app(scope, self._incoming.get, self._send))
+        self.incoming = asyncio.Queue[Message]()
+        self.incoming.put_nowait({"type": "http.request", "body": sent, "more_body": False})
+        self._task = asyncio.ensure_future(app(scope, self.incoming.get, self._send))
 
     async def _send(self, message: Message) -> None:
         self.answers.append(message)
 
     def go(self) -> None:
         """The client closes the connection."""
-        self._incoming.put_nowait({"type": "http.disconnect"})
+        self.incoming.put_nowait({"type": "http.disconnect"})
 
     async def ended(self) -> "Exchange":
         """Wait until the server is done with it."""

@@ -95,6 +95,10 @@ class StubEngine(EngineProcess):
         shown = [Pixels.of(Image.new("RGB", (64, 64), colour_of(k))) for k in range(count_of(run))]
         self.say(Stepped(run.job, stage, index, of, shown if run.previews else ()))
 
+    def pause(self) -> None:
+        """Let the front take in what was said, as a real engine's next step does."""
+        time.sleep(0.02)
+
     def fail(
         self, run: Run, reason: Literal["request", "policy", "internal"], message: str, *flags: str
     ) -> None:

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from typing import Any, cast, get_args
@@ -152,7 +153,8 @@ class Worker:
             return
         if self._is_refused(run.job, "prompt", seen):
             return
-        self._jobs[run.job] = run, prepared
+        # Without pictures, which were looked at: the plan has what it needs of them.
+        self._jobs[run.job] = replace(run, pictures={}), replace(prepared, images=())
         for job, report in self._batch.add(run.job, prepared.plan):
             self._report(job, report)
 

@@ -14,6 +14,7 @@ from unclip.records.pictures import Picture
 from unclip.server.accepting import rate_headers
 from unclip.server.auth import Principal
 from unclip.server.errors import ApiError, ClientGoneError, internal
+from unclip.server.middleware import HOST
 from unclip.server.service import Service
 
 T = TypeVar("T")
@@ -92,6 +93,6 @@ def base_url(service: Service, request: Request) -> str:
     if request.client is not None and request.client.host in settings.trusted_proxies:
         scheme = request.headers.get("x-forwarded-proto", scheme).split(",")[0].strip()
         host = request.headers.get("x-forwarded-host", host).split(",")[0].strip()
-    if scheme not in ("http", "https") or not host.isascii() or set(host) & set("/\\@?#<>\"' "):
+    if scheme not in ("http", "https") or not HOST.fullmatch(host):
         raise internal("The address of this server cannot be told: set --public-url.")
     return f"{scheme}://{host}"

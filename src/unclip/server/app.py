@@ -42,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
         version=version("unclip"),
         summary="The DALL-E 2 API, self-hosted.",
         lifespan=lifespan,
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
     app.state.service = service

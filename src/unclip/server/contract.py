@@ -19,8 +19,11 @@ Format = Literal["url", "b64_json"]
 MOST_PROMPT = 1000  # characters
 
 Count = Annotated[int | None, Field(ge=1, le=10, strict=True)]
-Text = Annotated[str, Field(max_length=1024)]
-Prompt = Annotated[str, Field(min_length=1, max_length=MOST_PROMPT, description="What the picture shows.")]
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's texts can have none
+Text = Annotated[str, Field(max_length=1024, pattern=NO_NUL)]
+Prompt = Annotated[
+    str, Field(min_length=1, max_length=MOST_PROMPT, pattern=NO_NUL, description="What the picture shows.")
+]
 
 
 class Parameters(BaseModel):
@@ -114,7 +117,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     return value
 
 
-_NUMBER = re.compile(r"[+-]?\d{1,18}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBERS = {"n", "output_compression", "partial_images"}
 
 
@@ -149,6 +152,8 @@ def _error(found: Mapping[str, Any]) -> ApiError:
                 " Please reduce your prompt length.",
                 param="prompt",
             )
+        case "string_pattern_mismatch":  # of NO_NUL
+            return bad_request(f"Invalid value for '{name}': it has a NUL.", "invalid_value", name)
         case "greater_than_equal":
             message = f"{_shown(given)} is less than the minimum of {limits['ge']} - '{name}'"
             return bad_request(message, f"{_kind_of(limits['ge'])}_below_min_value", name)

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from unclip.errors import UnclipError
 
@@ -117,8 +118,21 @@ def _http(request: Request, error: HTTPException) -> ApiError:
         404: f"Unknown request URL: {method} {path}. Please check the URL for typos.",
         405: f"Not allowed to {method} on {path}",
     }
-    message = messages.get(error.status_code, str(error.detail))
-    return ApiError(error.status_code, message, code=_CODES.get(error.status_code), headers=error.headers)
+    message, headers = messages.get(error.status_code, str(error.detail)), error.headers
+    if error.status_code == 405:
+        headers = {"allow": ", ".join(_allowed(request))}
+    return ApiError(error.status_code, message, code=_CODES.get(error.status_code), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of a path: each has a route of its own, of which FastAPI names the first alone."""
+    routes = request.app.router.routes
+
+    def is_there(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return list(filter(is_there, ("GET", "POST", "PUT", "PATCH", "DELETE")))
 
 
 def install(app: FastAPI) -> None:

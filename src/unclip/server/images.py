@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from unclip.records.jobs import Job
 from unclip.records.names import new_id
@@ -119,8 +118,7 @@ async def _sent(
     """Accept a form. Its pictures are let go of here: many clients wait at once, and few are decoded."""
     form = await read_form(request, files)
     asked = parse(kind, contract.from_form(form.texts), service.settings.compat)
-    async with service.decoding:
-        draft = await run_in_threadpool(drafted, service, principal, form, asked)
+    draft = await service.decoding.do(drafted, service, principal, form, asked)
     return asked, await _accepted(service, principal, request, asked, draft)
 
 

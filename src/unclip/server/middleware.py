@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unclip.server.errors import ApiError, internal
+from unclip.server.errors import ApiError, bad_request, internal
 from unclip.server.metrics import Metrics
 
 log = logging.getLogger("unclip.access")
@@ -19,6 +19,7 @@ JSON_BYTES = 2**20
 FORM_BYTES = 2 * 4 * 2**20 + 2**20  # two pictures and the rest
 GONE = 499  # nginx's word for a client that has left before its answer
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _SECURITY = {
@@ -62,6 +63,9 @@ class Surroundings:
 
         scope.setdefault("state", {})["request_id"] = id
         try:
+            if (refusal := _refusal(scope, headers)) is not None:
+                await refusal.response()(scope, receive, sending)
+                return
             await self._app(scope, _bounded(scope, receive, headers), sending)
         except Exception as error:  # here, since what answers further out knows no id
             if status != GONE:
@@ -99,6 +103,18 @@ def _add(message: MutableMapping[str, Any], headers: Mapping[str, str]) -> None:
     own = {name.lower() for name, _ in message.get("headers", [])}
     more = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     message["headers"] = [*message.get("headers", []), *(pair for pair in more if pair[0] not in own)]
+
+
+def _refusal(scope: Scope, headers: Mapping[bytes, bytes]) -> ApiError | None:
+    """Refuse an address that no part of the server can answer to; PostgreSQL's texts can have no NUL."""
+    host = headers.get(b"host", b"").decode("latin-1")
+    if host and not HOST.fullmatch(host):
+        return bad_request("The header Host names no host.", "invalid_host")
+    if "\0" in scope["path"]:
+        return ApiError(404, "There is nothing at an address with a NUL.", code="unknown_url")
+    if b"%00" in scope["query_string"]:
+        return bad_request("A parameter can have no NUL.", "invalid_value")
+    return None
 
 
 def _bounded(scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]) -> Receive:

@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import ctypes
+import logging
 import signal
+import socket
 
 import uvicorn
 
-from unclip.errors import CheckpointError
+from unclip.errors import CheckpointError, RequestError
 from unclip.server.app import STOP_SECONDS, create_app
 from unclip.server.service import Service
+
+log = logging.getLogger("unclip.server")
+
+MALLOPT_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 
 class _Server(uvicorn.Server):
@@ -31,13 +38,42 @@ class _Server(uvicorn.Server):
         self.service.events.close()
 
 
+def _give_memory_back() -> None:
+    """Have what pictures took go back to the system; glibc would keep it, and more of it for each thread."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(MALLOPT_MMAP_THRESHOLD, 2**20)
+
+
 def serve(service: Service) -> None:
-    """Serve until told to stop. Raises CheckpointError if the model cannot be loaded."""
+    """Serve until told to stop.
+
+    Raises CheckpointError if the model cannot be loaded, and RequestError if the address cannot be had.
+    """
     settings = service.settings
+    with service.closing, _listening(settings.host, settings.port) as listener:
+        refused = asyncio.run(_serve(_server(service), listener))
+    if refused is not None:
+        raise CheckpointError(refused)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
+        raise RequestError(
+            f"{host} cannot be served at port {port} ({reason}): choose another with --port or --host"
+        ) from error
+    name = f"[{host}]" if ":" in host else host
+    log.info("serving at http://%s:%d", name, listener.getsockname()[1])
+    return listener
+
+
+def _server(service: Service) -> _Server:
+    _give_memory_back()
     config = uvicorn.Config(
         create_app(service),
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -45,14 +81,12 @@ def serve(service: Service) -> None:
         timeout_graceful_shutdown=int(STOP_SECONDS),
         timeout_keep_alive=75,
     )
-    refused = asyncio.run(_serve(_Server(config, service)))
-    if refused is not None:
-        raise CheckpointError(refused)
+    return _Server(config, service)
 
 
-async def _serve(server: _Server) -> str | None:
+async def _serve(server: _Server, listener: socket.socket) -> str | None:
     """Return why the model cannot be loaded, if that has ended the server."""
-    serving = asyncio.ensure_future(server.serve())
+    serving = asyncio.ensure_future(server.serve([listener]))
     await asyncio.sleep(0)
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)

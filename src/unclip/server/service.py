@@ -19,6 +19,7 @@ from unclip.records.jobs import Jobs
 from unclip.records.keys import Keys
 from unclip.records.pictures import Gallery
 from unclip.records.store import Store
+from unclip.server.decoding import Decoding
 from unclip.server.dispatcher import Dispatcher
 from unclip.server.drawing import Drawing
 from unclip.server.events import Events
@@ -46,8 +47,7 @@ class Service:
     metrics: Metrics
     dispatcher: Dispatcher
     closing: ExitStack  # gives back the database
-    # One picture of 4096 pixels a side takes 200 MB, from a file of a thousandth of that.
-    decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 def open_service(settings: Settings) -> Service:

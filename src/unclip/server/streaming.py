@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from unclip.engine.messages import Pixels, Stepped
+from unclip.errors import UnclipError
 from unclip.records.jobs import Job
 from unclip.server.answering import b64, pictures_of
-from unclip.server.errors import ApiError
+from unclip.server.errors import ApiError, bad_request
 from unclip.server.events import Event, Listener
 from unclip.server.service import Service
 
@@ -93,7 +94,7 @@ async def _events(
         async for event in with_pings(listener):
             if event is None:
                 yield ": ping\n\n"
-            elif event.name == "preview" and sent < partial_images and _due(event.data, sent, partial_images):
+            elif event.name == "preview" and sent < partial_images and due(event.data, sent, partial_images):
                 for place, pixels in enumerate(event.data.previews):
                     shown = await run_in_threadpool(_enlarged, pixels, side)
                     about = {"partial_image_index": sent, "image_index": place}
@@ -107,6 +108,8 @@ async def _events(
             yield _image(job, f"{kind}.completed", data, side, {"image_index": place, "usage": _NOTHING})
     except ApiError as error:
         yield sse("error", {"type": "error", "error": error.error})
+    except UnclipError as error:  # such as a picture that is not in the store any more
+        yield sse("error", {"type": "error", "error": bad_request(str(error)).error})
 
 
 _NOTHING = {
@@ -117,8 +120,8 @@ _NOTHING = {
 }
 
 
-def _due(step: Stepped, sent: int, of: int) -> bool:
-    """The first as soon as there is one, the others spread evenly over the decoder's steps."""
+def due(step: Stepped, sent: int, of: int) -> bool:
+    """Tell whether a preview is sent: the first at once, the others spread over the decoder's steps."""
     return sent == 0 or not step.stage.startswith("decoder") or step.index * of >= sent * step.num_steps
 
 

@@ -1,7 +1,6 @@
 """The stream of events: what its owner hears, in what order, and when it begins and ends."""
 
 import base64
-import time
 from collections.abc import Callable
 from io import BytesIO
 
@@ -11,7 +10,7 @@ from PIL import Image
 from running_server import Running, User
 from stub_engine import Engines, StubEngine, hold, until
 
-from unclip.client import Event
+from unclip.client import Client, Event
 from unclip.engine.messages import Run
 from unclip.server.events import KEPT
 
@@ -154,13 +153,13 @@ def test_a_client_that_goes_is_let_go(alice: User, server: Running) -> None:
     until(lambda: not listeners)
 
 
-def test_a_job_goes_on_when_nobody_listens_any_more(alice: User, engines: Engines) -> None:
+def test_a_job_goes_on_when_nobody_listens_any_more(alice: User, server: Running, engines: Engines) -> None:
     engines.act = hold
     with alice.hearing() as hearing:
         id = alice.job("text_to_image", prompt="an apple")["id"]
         hearing.next("job")
+    until(lambda: not server.service.events._listeners)
     ((engine, run),) = engines.wait_for_runs(1)
-    time.sleep(0.05)
     engine.draw(run)
     until(lambda: alice.get(f"/api/jobs/{id}")["state"] == "done")
 
@@ -174,8 +173,6 @@ def test_who_has_no_key_hears_nothing(server: Running, alice: User) -> None:
 def test_the_client_of_this_package_waits_for_a_job(
     new_server: Callable[..., Running], engines: Engines
 ) -> None:
-    from unclip.client import Client
-
     engines.act, server, heard = stepping, new_server(), list[Event]()
     alice = server.user("alice")
     key = alice.http.headers["authorization"].removeprefix("Bearer ")

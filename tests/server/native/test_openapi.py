@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from running_server import Running, User, a_png
-from stub_engine import Engines
 
 from unclip.server.errors import REFUSALS
 from unclip.server.native.asked import KINDS
@@ -26,8 +25,7 @@ NATIVE = {
 
 
 @pytest.fixture
-def page(server: Running, engines: Engines) -> Any:
-    del engines
+def page(server: Running) -> Any:
     return server.user("reader").get("/openapi.json")
 
 
@@ -84,7 +82,7 @@ def test_all_that_is_referred_to_is_there(page: Any) -> None:
     assert names <= page["components"]["schemas"].keys()
 
 
-def test_the_body_of_a_job_is_one_of_the_tasks(page: Any, server: Running) -> None:
+def test_the_body_of_a_job_is_one_of_the_tasks(page: Any) -> None:
     body = page["paths"]["/api/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     Draft202012Validator.check_schema(body)
     assert [schema["properties"]["task"]["const"] for schema in body["oneOf"]] == list(KINDS)
@@ -92,7 +90,6 @@ def test_the_body_of_a_job_is_one_of_the_tasks(page: Any, server: Running) -> No
     assert check({"task": "interpolation", "a": "an apple", "b": {"picture": "img_1"}, "steps": 3})
     assert not check({"task": "interpolation", "a": "an apple", "b": {"picture": 1}})
     assert not check({"task": "text_to_image", "prompt": "an apple", "n": 11})
-    del server
 
 
 def test_answers_are_what_is_described(page: Any, server: Running) -> None:
@@ -114,3 +111,12 @@ def test_answers_are_what_is_described(page: Any, server: Running) -> None:
     refused = alice.http.get("/api/jobs/job_1").json()
     schema = {"$ref": "#/components/schemas/ErrorAnswer", "components": page["components"]}
     Draft202012Validator(schema).validate(refused)
+
+
+def test_methods_that_there_are_not_are_told_with_those_that_there_are(page: Any, server: Running) -> None:
+    alice = server.user("alice")
+    for path, methods in page["paths"].items():
+        response = alice.http.request("OPTIONS", path)
+        assert response.status_code == 405
+        assert response.json()["error"]["code"] == "method_not_supported"
+        assert {method.strip().lower() for method in response.headers["allow"].split(",")} == methods.keys()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from unclip.server.contract import MOST_PROMPT, Prompt, Text, validated
+from unclip.server.contract import MOST_PROMPT, NO_NUL, Prompt, Text, validated
 from unclip.server.errors import bad_request
 
 MOST_OFFSET = 4096  # pixels that anything lies beyond the edges of a picture
@@ -22,14 +22,14 @@ Size = Annotated[int | None, Field(ge=1, description="Pixels a side: one of the 
 Steps = Annotated[int | None, Field(ge=1, le=1000)]
 Scale = Annotated[float | None, Field(ge=0, le=100, description="Of guidance; 1 is off.")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Sampler = Annotated[str, Field(min_length=1, max_length=40)]
-Sentence = Annotated[str, Field(max_length=MOST_PROMPT)]
+Sampler = Annotated[str, Field(min_length=1, max_length=40, pattern=NO_NUL)]
+Sentence = Annotated[str, Field(max_length=MOST_PROMPT, pattern=NO_NUL)]
 Pixels = Annotated[int, Field(ge=0, le=MOST_OFFSET)]
 Place = Annotated[
     list[Annotated[int, Field(ge=-MOST_OFFSET, le=MOST_OFFSET)]], Field(min_length=2, max_length=2)
 ]
 Rng = Literal["unclip", "diffusers"]
-PictureId = Annotated[str, Field(max_length=64, description="The id of one of your images.")]
+PictureId = Annotated[str, Field(max_length=64, pattern=NO_NUL, description="The id of one of your images.")]
 _ID = re.compile(r"img_[0-9a-z]{26}")
 
 

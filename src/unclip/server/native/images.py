@@ -16,7 +16,7 @@ from unclip.server.images import uploaded
 from unclip.server.native.answers import Before, Image, Limit, image_of, not_found
 from unclip.server.native.bodies import body, described, read_body
 from unclip.server.service import Service, service_of
-from unclip.server.uploads import Upload, opened
+from unclip.server.uploads import opened
 
 MOST_BYTES = 25 * 2**20  # of an upload
 
@@ -58,9 +58,7 @@ async def upload_image(request: Request, principal: User) -> Image:
     if len(data) > MOST_BYTES:
         message = f"The picture has {len(data)} bytes: at most {MOST_BYTES}."
         raise ApiError(413, message, code="image_too_large", param="image")
-    async with service.decoding:
-        upload = await run_in_threadpool(opened, data, "image", "lenient", MOST_BYTES + 1)
-        return image_of(service, request, await run_in_threadpool(_kept, service, principal, upload))
+    return image_of(service, request, await service.decoding.do(_kept, service, principal, data))
 
 
 @router.get("")
@@ -143,7 +141,8 @@ async def _sent(request: Request) -> bytes:
     return data
 
 
-def _kept(service: Service, principal: Principal, upload: Upload) -> Picture:
+def _kept(service: Service, principal: Principal, data: bytes) -> Picture:
+    upload = opened(data, "image", "lenient", MOST_BYTES + 1)
     picture = uploaded(principal, upload)
     with service.store.changing:
         service.store.put(upload.data)
