@@ -269,6 +269,15 @@ def test_all_flags_of_a_job_are_told_once_and_in_order(system: System, ears: Ear
     assert ears.end("a").notes["flags"] == ["blood", "night", "weapon"]
 
 
+def test_what_was_seen_in_a_job_is_forgotten_with_it(system: System, ears: Ears) -> None:
+    concepts = Fake(drawn="weapon")
+    worker = Worker(system, ears, concepts)
+    draw(worker, drawing("a"))
+    concepts.drawn = ""
+    draw(worker, drawing("a"))
+    assert ears.end("a").notes == {}
+
+
 def test_a_sentence_that_shows_a_concept_is_refused_before_anything_is_drawn(
     system: System, ears: Ears
 ) -> None:

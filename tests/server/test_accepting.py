@@ -331,8 +331,14 @@ def test_a_full_queue_takes_no_more_and_stores_nothing(settings: Settings, engin
             await eventually(engines.runs)
             waiting = server.draw()
             await eventually(lambda: server.service.dispatcher.waiting)
-            refused = await server.draw().ended()
+            picture = file_of(Image.new("RGB", (8, 8)))
+            part = b'--XX\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+            form = {"content-type": "multipart/form-data; boundary=XX"}
+            body = part + picture + b"\r\n--XX--\r\n"
+            refused = await server.ask("/v1/images/variations", body, headers=form).ended()
             assert refused.status == 503
+            assert list(server.service.store.digests()) == []
+            assert server.service.gallery.list("anonymous") == []
             assert refused.headers["retry-after"] == "5"
             assert refused.headers["x-should-retry"] == "true"
             error = refused.json()["error"]

@@ -164,23 +164,92 @@ async def test_what_a_process_was_drawing_goes_on_in_the_next(settings: Settings
 
 
 @in_loop
-async def test_what_kills_every_process_is_given_up(settings: Settings, engines: Engines) -> None:
-    def deadly(engine: StubEngine, run: Run) -> None:
-        if run.settings["prompt"] == "a bomb":
-            engine.die()
-        else:
-            engine.draw(run)
+async def test_what_was_being_drawn_is_next(settings: Settings, engines: Engines) -> None:
+    engines.act = hold
+    async with running(replace(settings, slots=1)) as server:
+        first = server.draw(prompt="first")
+        await eventually(engines.runs)
+        second = server.draw(prompt="second")
+        await eventually(lambda: server.service.dispatcher.waiting)
+        engines.act = StubEngine.draw
+        engines.begun[0].die()
+        for one in (first, second):
+            assert (await one.ended()).status == 200
+        assert [run.settings["prompt"] for _, run in engines.runs()] == ["first", "first", "second"]
 
-    engines.act = deadly
+
+@in_loop
+async def test_what_kills_every_process_is_given_up(settings: Settings, engines: Engines) -> None:
+    engines.act = lambda engine, run: engine.die()
     async with running(settings) as server:
-        bomb, other = server.draw(prompt="a bomb"), server.draw()
-        told = await bomb.ended()
+        told = await server.draw().ended()
         assert told.status == 500
         assert told.headers["x-should-retry"] == "false"
         assert f"has ended {MOST_ATTEMPTS} times at this" in told.json()["error"]["message"]
-        assert (await other.ended()).status == 200
-        assert len([run for _, run in engines.runs() if run.settings["prompt"] == "a bomb"]) == MOST_ATTEMPTS
+        assert len(engines.runs()) == MOST_ATTEMPTS
+        engines.act = StubEngine.draw
         assert (await server.draw().ended()).status == 200
+
+
+@in_loop
+async def test_who_is_drawn_beside_what_kills_is_not_given_up_with_it(
+    settings: Settings, engines: Engines
+) -> None:
+    def act(engine: StubEngine, run: Run) -> None:
+        if run.settings["prompt"] == "a bomb":
+            engine.die()
+        else:  # it takes its time
+            threading.Timer(0.05, lambda: engine.is_dying or engine.draw(run)).start()
+
+    engines.act = act
+    async with running(settings) as server:
+        await eventually(lambda: server.service.dispatcher.ready)
+        asked = [server.draw(prompt=prompt) for prompt in ("a cube", "a bomb", "an apple", "a table")]
+        assert [(await one.ended()).status for one in asked] == [200, 500, 200, 200]
+        assert (await server.draw().ended()).status == 200
+
+
+@in_loop
+async def test_what_is_drawn_alone_is_neither_forgotten_nor_overtaken(
+    settings: Settings, engines: Engines
+) -> None:
+    other, suspect, last = job_of("bob"), job_of("alice", attempts=2), job_of("carol")
+    left_behind(settings, other, suspect, last)
+    engines.act = hold
+    async with running(replace(settings, slots=3)) as server:
+        ((engine, first),) = await _runs(engines, 1)
+        assert first.job == other.id
+        await asyncio.sleep(0.02)
+        assert len(engines.runs()) == 1
+        engine.draw(first)
+        (_, (_, second)) = await _runs(engines, 2)
+        assert second.job == suspect.id
+        await asyncio.sleep(0.02)
+        assert len(engines.runs()) == 2
+        engine.draw(second)
+        (_, _, (_, third)) = await _runs(engines, 3)
+        assert third.job == last.id
+        engine.draw(third)
+        await eventually(lambda: set(server.states) == {"done"})
+
+
+@in_loop
+async def test_what_is_to_be_drawn_alone_can_be_cancelled(settings: Settings, engines: Engines) -> None:
+    other, suspect, last = job_of("bob"), job_of("alice", attempts=2), job_of("carol")
+    left_behind(settings, other, suspect, last)
+    engines.act = hold
+    async with running(replace(settings, slots=3)) as server:
+        await _runs(engines, 1)
+        assert await server.service.dispatcher.cancel(suspect.id)
+        await _runs(engines, 2)
+        for engine, run in engines.runs():
+            engine.draw(run)
+        await eventually(lambda: server.states == ["done", "cancelled", "done"])
+
+
+async def _runs(engines: Engines, count: int) -> list[tuple[StubEngine, Run]]:
+    await eventually(lambda: len(engines.runs()) == count)
+    return engines.runs()
 
 
 @in_loop
@@ -391,6 +460,22 @@ async def test_processes_share_the_work(settings: Settings, engines: Engines) ->
         for engine, run in engines.runs():
             engine.draw(run)
         assert [(await one.ended()).status for one in asked] == [200] * 6
+
+
+@in_loop
+async def test_the_process_with_the_least_to_do_is_given_the_next(
+    settings: Settings, engines: Engines
+) -> None:
+    engines.act = hold
+    async with running(replace(settings, devices=("cpu", "cuda"), slots=4)) as server:
+        await eventually(lambda: len(engines.begun) == 2)
+        await eventually(lambda: all(engine.is_ready for engine in engines.begun))
+        await asyncio.sleep(0)  # that the front has heard it
+        asked = [server.draw() for _ in range(4)]
+        await eventually(lambda: len(engines.runs()) == 4)
+        assert [len(engine.told) for engine in engines.begun] == [2, 2]
+        for one in asked:
+            one.go()
 
 
 @in_loop

@@ -12,6 +12,7 @@ from stub_engine import Engines, StubEngine, colour_of, hold
 
 from unclip.engine.messages import Cancel, Pixels, Run, Stepped
 from unclip.server import dispatcher, streaming
+from unclip.server.events import Events
 from unclip.server.settings import Settings
 from unclip.server.streaming import preview_jpeg, sse
 
@@ -183,6 +184,24 @@ async def test_who_leaves_a_stream_cancels_its_job(settings: Settings, engines: 
         await eventually(lambda: server.states == ["cancelled"])
         ((engine, run),) = engines.runs()
         await eventually(lambda: Cancel(run.job) in engine.told)
+
+
+@in_loop
+async def test_a_stream_that_has_ended_is_listened_to_no_more(
+    settings: Settings, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listeners, listen, leave = list[Any](), Events.listen, Events.leave
+    monkeypatch.setattr(Events, "listen", lambda *asked: listeners.append(listen(*asked)) or listeners[-1])
+    monkeypatch.setattr(Events, "leave", lambda self, one: listeners.remove(one) or leave(self, one))
+    async with running(settings) as server:
+        assert (await server.draw(stream=True).ended()).status == 200
+        assert not listeners
+        engines.act = hold
+        asked = server.draw(stream=True)
+        await eventually(lambda: len(engines.runs()) == 2)
+        asked.go()
+        await asked.ended()
+        assert not listeners
 
 
 @in_loop

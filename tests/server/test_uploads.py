@@ -1,6 +1,7 @@
 import struct
 import zlib
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,8 +181,8 @@ def with_secrets(format: str) -> bytes:
     text = PngInfo()
     text.add_text("Author", SECRET.decode())
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + SECRET + b"</x:xmpmeta>"
-    options = {"pnginfo": text} if format == "PNG" else {"xmp": xmp, "comment": SECRET}
-    return file_of(picture(), format, exif=exif, **options)
+    options: dict[str, Any] = {"pnginfo": text} if format == "PNG" else {"xmp": xmp, "comment": SECRET}
+    return file_of(picture(), format, exif=exif, icc_profile=SECRET + bytes(128), **options)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -80,11 +80,14 @@ class Running:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncGenerator[Running]:
-    """Run a server as long as the context lasts."""
+    """Run a server as long as the context lasts; whatever breaks in its loop breaks the test."""
     service = open_service(settings)
     app = create_app(service)
+    broken = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: broken.append(what))
     async with app.router.lifespan_context(app):
         yield Running(app, service)
+    assert not broken
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -108,7 +111,7 @@ class Exchange:
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        sent = b"" if body is None else json.dumps(body).encode()
+        sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         all_headers = {"host": "127.0.0.1:8000", "content-type": "application/json", **(headers or {})}
         path, _, query = path.partition("?")
         scope = {

@@ -58,6 +58,7 @@ class StubEngine(EngineProcess):
         self._pid = next(self._pids)
         self._inbox = SimpleQueue[ToEngine | Gone]()
         self._dying = threading.Event()
+        self.is_ready = False
         self._thread = threading.Thread(target=self._live, daemon=True)
         self.engines.begun.append(self)
         self._thread.start()
@@ -65,6 +66,11 @@ class StubEngine(EngineProcess):
     @property
     def pid(self) -> int | None:
         return self._pid
+
+    @property
+    def is_dying(self) -> bool:
+        """Whether it was told to end, or to die."""
+        return self._dying.is_set()
 
     def send(self, message: ToEngine) -> None:
         self._inbox.put(message)
@@ -122,6 +128,7 @@ class StubEngine(EngineProcess):
         refuses = self.engines.refuses
         if self.engines.loaded.is_set():
             self.say(Ready(self.engines.about) if refuses is None else NotReady(refuses))
+            self.is_ready = True
         message: ToEngine | Gone = Stop() if refuses else self._inbox.get()
         while not isinstance(message, Stop | Gone):
             self.told.append(message)

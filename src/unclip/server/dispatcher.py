@@ -25,6 +25,7 @@ log = logging.getLogger("unclip.server")
 T = TypeVar("T")
 
 MOST_ATTEMPTS = 4  # so often a job is begun: what kills the process each time must end
+ALONE_AFTER = 2  # times begun in vain, after which a job is drawn alone: others shall not end with it
 RESTART_SECONDS = (0.0, 1.0, 5.0, 30.0)  # to wait before a process that keeps dying is begun again
 
 
@@ -39,6 +40,7 @@ class _Live:
     begun: asyncio.Event = field(default_factory=asyncio.Event)  # the table and the process know of it
     clients: int = 1
     left: bool = False  # by all of them: it is being cancelled
+    alone: bool = False  # it is drawn beside no other
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Dispatcher:
         self._slots, self._queue_limit = slots, queue_limit
         self._engines = [_Engine(choice) for choice in choices]
         self._queue = FairQueue()
+        self._held: Waiting | None = None  # the next, which is to be drawn alone
         self._live = dict[str, _Live]()
         self._tasks = set[asyncio.Task[None]]()
         self._handing = asyncio.Semaphore(2)  # jobs with their decoded pictures, on their way to a process
@@ -144,7 +147,8 @@ class Dispatcher:
         return job
 
     def _expect(self, job: Job, previews: bool) -> None:
-        self._live[job.id] = _Live(job, asyncio.get_running_loop().create_future(), previews)
+        ended = asyncio.get_running_loop().create_future()
+        self._live[job.id] = _Live(job, ended, previews, alone=job.attempts >= ALONE_AFTER)
 
     async def join(self, job: Job) -> bool:
         """Ask for a job as another client does. False: it has been cancelled meanwhile."""
@@ -192,6 +196,8 @@ class Dispatcher:
         if not await run_in_threadpool(self._jobs.cancel, id):
             return False
         self._queue.remove(id)
+        if self._held is not None and self._held.job == id:
+            self._held = None
         live = self._live.get(id)
         process = live.engine.process if live is not None and live.engine is not None else None
         await self._end(id)
@@ -229,14 +235,21 @@ class Dispatcher:
     def _pump(self) -> None:
         """Give jobs to processes while there is room."""
         while not self._ending.is_set():
-            free = [engine for engine in self._engines if engine.about and len(engine.jobs) < self._slots]
-            waiting = self._queue.next(self._under_way()) if free else None
+            free = list(filter(self._has_room, self._engines))
+            waiting = (self._held or self._queue.next(self._under_way())) if free else None
             if waiting is None:
                 return
-            engine = min(free, key=lambda engine: len(engine.jobs))
+            live, engine = self._live[waiting.job], min(free, key=lambda engine: len(engine.jobs))
+            self._held = waiting if live.alone and engine.jobs else None
+            if self._held is not None:
+                return  # until that process has drawn what it has
             engine.jobs.add(waiting.job)
-            self._live[waiting.job].engine = engine
-            self._spawn(self._begin(self._live[waiting.job], engine))
+            live.engine = engine
+            self._spawn(self._begin(live, engine))
+
+    def _has_room(self, engine: _Engine) -> bool:
+        alone = any(self._live[id].alone for id in engine.jobs)
+        return engine.about is not None and not alone and len(engine.jobs) < self._slots
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -381,6 +394,7 @@ class Dispatcher:
             return
         live.engine = None
         live.begun.clear()
+        live.alone = live.job.attempts >= ALONE_AFTER
         if live.job.attempts >= MOST_ATTEMPTS:
             await self._fail(id, internal(f"The process that draws has ended {MOST_ATTEMPTS} times at this."))
             return

@@ -15,7 +15,7 @@ from unclip.server.service import Service
 
 log = logging.getLogger("unclip.server")
 
-MALLOPT_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
+MMAP_THRESHOLD = -3  # the name M_MMAP_THRESHOLD of malloc.h
 
 
 class _Server(uvicorn.Server):
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
 def _give_memory_back() -> None:
     """Have what pictures took go back to the system; glibc would keep it, and more of it for each thread."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(MALLOPT_MMAP_THRESHOLD, 2**20)
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 2**17)  # its default, that it would else raise by itself
 
 
 def serve(service: Service) -> None:
