@@ -29,7 +29,7 @@ from unclip.engine.process import Choice, EngineProcess, Gone
 
 TASKS = ("text_to_image", "variations", "edit", "outpaint", "text_diff", "interpolation", "mix")
 ABOUT = About("Stub 1", "0123456789abcdef", "unclip 0.1.0", "cpu", (64, 256), TASKS)
-PATIENCE = 10.0  # seconds that a test waits for what never comes
+PATIENCE = 30.0  # seconds that a test waits for what never comes
 
 Act = Callable[["StubEngine", Run], None]
 

@@ -25,7 +25,7 @@ log = logging.getLogger("unclip.server")
 T = TypeVar("T")
 
 MOST_ATTEMPTS = 4  # so often a job is begun: what kills the process each time must end
-ALONE_AFTER = 99  # times begun in vain, after which a job is drawn alone: others shall not end with it
+ALONE_AFTER = 2  # times begun in vain, after which a job is drawn alone: others shall not end with it
 RESTART_SECONDS = (0.0, 1.0, 5.0, 30.0)  # to wait before a process that keeps dying is begun again
 
 

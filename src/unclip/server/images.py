@@ -45,24 +45,34 @@ class Answer(BaseModel):
     data: list[Answered]
 
 
-def _schema(kind: type[Parameters], media: str, files: Mapping[str, bool] | None = None) -> dict[str, Any]:
-    """Describe a body for the OpenAPI page; `files` are those of a form, and whether they are required."""
+_STREAM = {"schema": {"type": "string", "description": "Where `stream` is true: server-sent events."}}
+_STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": _STREAM}}}
+
+
+def _form(kind: type[Parameters], files: Mapping[str, bool]) -> dict[str, Any]:
+    """Describe a form for the OpenAPI page; `files` are those in it, and whether they are required."""
     schema = kind.model_json_schema()
-    for name, required in (files or {}).items():
+    for field in schema["properties"].values():
+        others = [one for one in field.pop("anyOf", ()) if one != {"type": "null"}]  # which JSON alone has
+        field.update(*others)
+        field.pop("default", None)
+    for name, required in files.items():
         schema["properties"][name] = {"type": "string", "format": "binary"}
         if required:
             schema.setdefault("required", []).append(name)
+    return _described("multipart/form-data", schema)
+
+
+def _described(media: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media: {"schema": schema}}}}
-
-
-_FORM = "multipart/form-data"
 
 
 @router.post(
     "/images/generations",
     response_model=Answer,
     operation_id="createImage",
-    openapi_extra=_schema(Generation, "application/json"),
+    responses=_STREAMED,
+    openapi_extra=_described("application/json", Generation.model_json_schema()),
 )
 async def generations(request: Request, principal: User) -> Response:
     """Draw pictures of a sentence."""
@@ -85,7 +95,8 @@ async def generations(request: Request, principal: User) -> Response:
     "/images/edits",
     response_model=Answer,
     operation_id="createImageEdit",
-    openapi_extra=_schema(Edit, _FORM, {"image": True, "mask": False}),
+    responses=_STREAMED,
+    openapi_extra=_form(Edit, {"image": True, "mask": False}),
 )
 async def edits(request: Request, principal: User) -> Response:
     """Paint the hole of a picture anew, as a sentence says; all other pixels stay as they are."""
@@ -98,7 +109,7 @@ async def edits(request: Request, principal: User) -> Response:
     "/images/variations",
     response_model=Answer,
     operation_id="createImageVariation",
-    openapi_extra=_schema(Variation, _FORM, {"image": True}),
+    openapi_extra=_form(Variation, {"image": True}),
 )
 async def variations(request: Request, principal: User) -> Response:
     """Draw pictures like a given one."""

@@ -34,7 +34,7 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "unclip"
-    shutdown_date: int | None = None
+    shutdown_date: str | None = None
 
 
 class Models(BaseModel):
