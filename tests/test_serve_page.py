@@ -151,7 +151,7 @@ def test_what_the_home_folder_holds(service: Service) -> None:
         ("lives for 60 minutes", links.LIFE_SECONDS == 3600),
         ("every 15 seconds", streaming.PING_SECONDS == 15),
         ("within an hour", accepting.REPEAT_SECONDS == 3600),
-        ("dies four times", dispatcher.MOST_ATTEMPTS == 4),
+        ("and fails at the fourth time", dispatcher.MOST_ATTEMPTS == 4),
         ("has 30 seconds", app.STOP_SECONDS == 30),
         ("and every hour the server", retention.PAUSE_SECONDS == 3600),
         ("of JSON has at most 1 MiB", middleware.JSON_BYTES == 2**20),

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -131,7 +132,7 @@ def _introduce(settings: "Settings") -> None:
     from unclip.records.keys import Keys
 
     database = open_database(settings.database)
-    _, secret = Keys(database).create("demo")
+    _, secret = Keys(database).create(f"demo {time.strftime('%Y-%m-%d %H:%M:%S')}")
     database.dispose()
     url = f"http://{settings.host}:{settings.port}/v1"
     print(f"URL  {url}\nkey  {secret}\ntry  curl {url}/images/generations", end=" ")
