@@ -1,6 +1,6 @@
-"""What schemathesis cannot know from the schema: what a picture is, and what depends on the model or on the past.
+"""What schemathesis cannot know: what a picture is, and what depends on the model or on the past.
 
-Values that are wrong by the schema stay as they are. Loaded by schemathesis itself (SCHEMATHESIS_HOOKS).
+Loaded by schemathesis itself (SCHEMATHESIS_HOOKS).
 """
 
 import itertools
@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import strategies
 from PIL import Image
 
-NATIVE_SIZE = 64  # a size of the tiny model
+MODELS, SIZES = ["dall-e-2", "tiny"], [64, 256]  # of the server
 _numbers = itertools.count()
 
 
@@ -28,25 +28,33 @@ schemathesis.openapi.format("binary", strategies.just(_picture()))
 
 
 @schemathesis.hook
+def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
+    """Put in what the page cannot say before a model is loaded."""
+    paths = raw_schema["paths"]
+    for path in ("generations", "edits", "variations"):
+        for schema in _schemas(paths[f"/v1/images/{path}"]["post"]):
+            nothing = [None] if "anyOf" in schema["properties"]["model"] else []
+            schema["properties"]["model"] = {"enum": [*MODELS, *nothing]}
+    post = paths["/api/jobs"]["post"]
+    for schema in _schemas(post):
+        for task in schema["oneOf"]:
+            if "size" in task["properties"]:
+                task["properties"]["size"] = {"enum": [*SIZES, None]}
+    # An idempotency key that came with another body before is refused.
+    post["parameters"] = [one for one in post["parameters"] if one["name"].lower() != "idempotency-key"]
+
+
+def _schemas(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [media["schema"] for media in operation["requestBody"]["content"].values()]
+
+
+@schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Name the model that there is, draw little, and give every collection a name of its own."""
-    body, path = case.body, case.operation.path
-    if not isinstance(body, dict):
-        return
-    if path.startswith("/v1/images/"):
-        if _is_text(body.get("model"), 0, 1024):
-            body["model"] = "dall-e-2"
-        if str(body.get("n")) in map(str, range(3, 11)) and body.get("size") in (
-            None,
-            "auto",
-            "1024x1024",
-            "512x512",
-        ):
-            body["size"] = "256x256"
-    elif path == "/api/jobs" and type(body.get("size")) is int and body["size"] >= 1:
-        body["size"] = NATIVE_SIZE
-    elif path.startswith("/api/collections") and _is_text(body.get("name"), 1, 100):
-        body["name"] = f"collection {next(_numbers)}"
+    """Give every collection a name that no other has."""
+    if case.operation.path.startswith("/api/collections") and isinstance(case.body, dict):
+        name = case.body.get("name")
+        if isinstance(name, str) and 1 <= len(name) <= 100:
+            case.body["name"] = f"collection {next(_numbers)}"
 
 
 @schemathesis.hook
@@ -55,7 +63,3 @@ def after_call(context: schemathesis.HookContext, case: schemathesis.Case, respo
     if case.operation.path == "/api/jobs" and response.status_code == 202:
         key = {"authorization": response.request.headers["authorization"]}
         requests.delete(f"{response.request.url}/{response.json()['id']}", headers=key, timeout=60)
-
-
-def _is_text(value: object, least: int, most: int) -> bool:
-    return isinstance(value, str) and least <= len(value) <= most and "\0" not in value

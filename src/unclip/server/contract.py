@@ -105,10 +105,16 @@ def expects_b64(parameters: Parameters) -> bool:
     return given or getattr(parameters, "quality", None) in _GPT_QUALITIES
 
 
+def _number(text: str) -> float:
+    """Read a number: JSON has one kind, in which 6.0 is 6."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
 def read_json(body: bytes) -> dict[str, Any]:
     """Read a JSON object. Raises ApiError for anything else."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_float=_number)
         json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair can be answered
     except (ValueError, RecursionError):
         raise bad_request("We could not parse the JSON body of your request: send a JSON object.") from None
