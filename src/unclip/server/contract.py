@@ -105,7 +105,7 @@ def expects_b64(parameters: Parameters) -> bool:
     return given or getattr(parameters, "quality", None) in _GPT_QUALITIES
 
 
-def _number(text: str) -> float:
+def _number(text: str) -> int | float:
     """Read a number: JSON has one kind, in which 6.0 is 6."""
     value = float(text)
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
