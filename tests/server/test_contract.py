@@ -72,6 +72,8 @@ REFUSED: list[tuple[type[Parameters], dict[str, Any], str | None, str | None, st
     ),
     (Generation, {**PROMPT, "user": 3}, "invalid_type", "user", "should be a valid string"),
     (Generation, {**PROMPT, "model": "m" * 1025}, "invalid_value", "model", "at most 1024 characters"),
+    (Generation, {"prompt": "a\0b"}, "invalid_value", "prompt", "Invalid value for 'prompt': it has a NUL."),
+    (Variation, {"user": "\0"}, "invalid_value", "user", "Invalid value for 'user': it has a NUL."),
     (Generation, {**PROMPT, "colour": "red"}, "unknown_parameter", "colour", "Unknown parameter: 'colour'."),
     (Variation, {"prompt": "a"}, "unknown_parameter", "prompt", "Unknown parameter: 'prompt'."),
     (Generation, {**PROMPT, "mask_mode": "alpha"}, "unknown_parameter", "mask_mode", "Unknown parameter"),
@@ -219,6 +221,16 @@ def test_a_json_body_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "read"),
+    [("2.0", 2), ("2e0", 2), ("-0.0", 0), ("2.5", 2.5), ("1e15", 10**15), ("1e300", 1e300), ("7", 7)],
+)
+def test_a_whole_number_is_one_however_it_is_written(written: str, read: int | float) -> None:
+    found = read_json(b'{"n": %b}' % written.encode())["n"]
+    assert found == read
+    assert type(found) is type(read)
+
+
+@pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({"n": "2", "prompt": "3"}, {"n": 2, "prompt": "3"}),
@@ -226,6 +238,7 @@ def test_a_json_body_is_read() -> None:
         ({"n": "-1"}, {"n": -1}),
         ({"n": "2.5"}, {"n": "2.5"}),
         ({"n": "1e3"}, {"n": "1e3"}),
+        ({"n": "\u0662"}, {"n": "\u0662"}),
         ({"n": "9" * 5000}, {"n": "9" * 5000}),
         ({"n": "", "size": "", "user": ""}, {}),
         ({"prompt": ""}, {"prompt": ""}),

@@ -164,6 +164,37 @@ def test_who_has_no_key_is_told_that_first(served: Served) -> None:
 # Counts and lines.
 
 
+@pytest.mark.parametrize(
+    "host", ["a b", "a/b", "me@a", "<a>", "a\\b", "caf\u00e9", "[::1", "[x]", "a:b:c", ":", "a:123456"]
+)
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/v1/images/generations"])
+def test_a_host_that_is_none_is_refused(standing: Served, path: str, host: str) -> None:
+    response = standing.client.get(path, headers={"host": host.encode("latin-1")})
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "invalid_host"
+    assert response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("host", ["a", "A.b-c_d.example:65535", "127.0.0.1", "[::1]:80", "[fe80::1.2.3.4]"])
+def test_hosts_have_names_or_numbers(standing: Served, host: str) -> None:
+    assert standing.client.get("/healthz", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/api/jobs/%00", 404),
+        ("/v1/models/a%00b", 404),
+        ("/api/images?search=a%00", 400),
+        ("/healthz?%00", 400),
+    ],
+)
+def test_an_address_has_no_nul(standing: Served, address: str, status: int) -> None:
+    response = standing.client.get(address)
+    assert response.status_code == status
+    assert "NUL" in error_of(response)["message"]
+
+
 def test_made_up_methods_and_paths_make_no_new_counts(standing: Served) -> None:
     def lines() -> set[str]:
         text = standing.service.metrics.text().decode()

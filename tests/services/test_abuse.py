@@ -12,6 +12,7 @@ import broken_pictures
 import httpx
 import pytest
 from broken_requests import EDITS, GENERATIONS, Broken, broken
+from programs import proc
 from raw_http import Response, send
 from unclip_server import Server
 
@@ -46,6 +47,7 @@ class Abused:
 
 @pytest.fixture(scope="module")
 def abused(new_server: Callable[..., Server]) -> Abused:
+    proc()  # by which memory is measured
     server = new_server()
     abused = Abused(server, server.create_key("abuser"))
     server.start()

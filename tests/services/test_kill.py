@@ -18,6 +18,7 @@ import httpx
 import pytest
 from insistent import Answered, Outcome, Wish, ask, insist
 from PIL import Image, ImageDraw
+from programs import proc
 from unclip_server import Server
 
 from unclip.records.database import open_database
@@ -29,7 +30,7 @@ from unclip.records.store import Store
 CLIENTS, EACH, KEYS = 20, 10, 10
 # After so many answers, of 200, a process is killed.
 DEATHS = ((25, "engine"), (80, "engine"), (115, "front"), (160, "engine"))
-SETTLE_SECONDS = 20.0
+KILL_SECONDS, SETTLE_SECONDS = 240.0, 20.0
 ROUNDS = 60
 
 
@@ -74,6 +75,8 @@ class Run:
     again: Mapping[str, Answered]  # what was answered to each wish that was fulfilled, asked for once more
     jobs: Mapping[str, Sequence[Job]]  # of each wish: what ended without a picture leaves its key to another
     pictures: Mapping[str, Sequence[Picture]]  # of each job
+    uploads: Sequence[Picture]
+    folder: Path  # of the store
     store: Store
     exit_code: int
     log: str
@@ -85,6 +88,7 @@ class Run:
 @pytest.fixture(scope="module")
 def run(new_server: Callable[..., Server]) -> Run:
     """Clients ask while processes die; then each client asks once more for what it got."""
+    proc()  # by which processes are found
     server = new_server()
     server.home.mkdir(exist_ok=True)
     database = open_database(f"sqlite:///{server.home}/unclip.db")
@@ -107,7 +111,9 @@ def run(new_server: Callable[..., Server]) -> Run:
         again,
         {outcome.wish.name: [job for job in jobs if job.user == outcome.wish.name] for outcome in outcomes},
         {job.id: gallery.of_job(job.id) for job in jobs},
-        Store(f"{server.home}/pictures"),
+        gallery.list(None, uploads=True, limit=10_000),
+        server.home / "pictures",
+        Store(str(server.home / "pictures")),
         exit_code,
         server.log,
     )
@@ -133,8 +139,10 @@ def client_of(server: Server, secret: str) -> httpx.Client:
 
 
 def kill_by_and_by(server: Server, outcomes: Sequence[Outcome]) -> None:
+    until = time.monotonic() + KILL_SECONDS
     for answers, what in DEATHS:
-        while len(outcomes) < answers:
+        while len(outcomes) < answers or not server.engines:
+            assert time.monotonic() < until, len(outcomes)
             time.sleep(0.01)
         (engine,) = server.engines
         if what == "front":
@@ -219,8 +227,15 @@ def test_every_picture_is_whole(run: Run) -> None:
                 image.load()
 
 
+def test_nothing_else_is_stored(run: Run) -> None:
+    rows = {picture.digest for picture in run.uploads} | {
+        picture.digest for pictures in run.pictures.values() for picture in pictures
+    }
+    assert {path.name for path in run.folder.rglob("*") if path.is_file()} == rows
+
+
 def test_the_server_has_stayed_well(run: Run) -> None:
-    assert run.exit_code in (0, -signal.SIGTERM)
+    assert run.exit_code == 0
     assert run.log.count("a process that draws has ended (-9)") == 3
     assert "Traceback" not in run.log
 

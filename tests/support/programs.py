@@ -25,6 +25,12 @@ def program(name: str) -> Path:
     return Path(found) if found else missing(f"{name} is not installed")
 
 
+def proc() -> Path:
+    """Where the system tells of processes."""
+    folder = Path("/proc")
+    return folder if (folder / "self" / "task").exists() else missing("/proc is not there, as Linux has it")
+
+
 def npm() -> list[Path]:
     """The command of the npm that belongs to Node."""
     node = program("node")
